@@ -1,0 +1,65 @@
+"""The Celery Beat scheduler that dispatches due mailboxes.
+
+Mailboxes are no entries of a beat schedule: one SQL statement claims those that are due, and a
+message is published for each. Any number of beats may run; a row that one claims the others skip.
+A beat killed between claim and publication delays those mailboxes by a lease, no longer.
+
+Celery's own entries (housekeeping) stay what they are; with several beats they run several times,
+and may.
+"""
+
+import time
+from typing import Any
+
+import structlog
+from celery.beat import Scheduler
+from django.conf import settings
+from django.db import DatabaseError, close_old_connections
+from kombu.exceptions import OperationalError
+
+from syncservice.mailboxes import schedule
+
+log = structlog.get_logger()
+
+
+class MailboxScheduler(Scheduler):  # type: ignore[misc] # celery has no types for it
+    """Claims and publishes on every tick, then lets Celery run its entries."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._next_dispatch = 0.0
+
+    def tick(self, *args: Any, **kwargs: Any) -> float:
+        """Dispatch when it is time; return the seconds until there is something to do."""
+        interval = settings.DISPATCH_INTERVAL.total_seconds()
+        if time.monotonic() >= self._next_dispatch:
+            count = self._dispatch()
+            # A full batch means that more are due: go on at once.
+            wait = 0.0 if count >= settings.DISPATCH_BATCH else interval
+            self._next_dispatch = time.monotonic() + wait
+        until_entry: float = super().tick(*args, **kwargs)
+        return max(0.0, min(until_entry, self._next_dispatch - time.monotonic()))
+
+    def _dispatch(self) -> int:
+        """Claim and publish one batch; a store that is down is reported and tried again."""
+        close_old_connections()
+        try:
+            count = dispatch(self.app, self.producer)
+        except DatabaseError as error:
+            log.error("dispatch.database_unavailable", error=str(error).strip().split("\n")[0])
+        except OperationalError as error:
+            log.error("dispatch.broker_unavailable", error=str(error))
+        else:
+            if count:
+                log.info("dispatch.published", count=count)
+            return count
+        return 0
+
+
+def dispatch(app: Any, producer: Any) -> int:
+    """Claim the lanes that are due and publish a visit for each; return how many."""
+    claims = schedule.claim_due(settings.DISPATCH_BATCH, settings.CLAIM_LEASE)
+    task = app.tasks["mailboxes.visit"]
+    for claim in claims:
+        task.apply_async(claim, producer=producer)
+    return len(claims)

@@ -1,0 +1,22 @@
+-- plan.sql: make the schedule say what the records of some mailboxes say.
+-- %(mailboxes)s: their ids. A lane that should run and has no due time is due now; one that should
+-- not run loses its due time, and its fence rises: a visit in flight can't write any more.
+WITH wanted AS (
+  SELECT mailbox.id AS mailbox_id, 'incoming' AS lane,
+         mailbox.is_active AND mailbox.enabled_for_incoming AND mailbox.incoming_method = 2
+         AND coalesce(profile.is_active, false) AS runs
+  FROM mailboxes_mailbox AS mailbox
+  LEFT JOIN mailboxes_emailserverprofile AS profile ON profile.id = mailbox.profile_id
+  WHERE mailbox.id = ANY(%(mailboxes)s)
+)
+INSERT INTO mailboxes_schedule AS schedule
+  (mailbox_id, lane, due_at, fence, empty_visits, rest, reason, failures, fault_code, fault_text)
+SELECT mailbox_id, lane, CASE WHEN runs THEN statement_timestamp() END, 0, 0, interval '0',
+       CASE WHEN runs THEN 'first visit' ELSE 'not enabled' END, 0, '', ''
+FROM wanted
+ON CONFLICT (mailbox_id, lane) DO UPDATE
+SET due_at = excluded.due_at,
+    fence = schedule.fence + 1,
+    claimed_at = NULL,
+    reason = CASE WHEN excluded.due_at IS NULL THEN 'not enabled' ELSE 'enabled' END
+WHERE (schedule.due_at IS NULL) <> (excluded.due_at IS NULL);

@@ -1,0 +1,1 @@
+"""Exchange over EWS, on exchangelib (EWS.md part 2)."""

@@ -1,0 +1,92 @@
+"""One conversation with an Exchange server: credentials, one connection, and its certain end.
+
+exchangelib keeps its protocols, each with an open connection, in a cache for ever; a server counts
+every one of them. So a conversation has a protocol of its own with one session (its pool locks up
+under throttling, PITFALLS X1), which is closed before the connection slot is given back.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from exchangelib import DELEGATE, IMPERSONATION, UTC, Account, Configuration, Credentials
+from exchangelib.protocol import Protocol
+from exchangelib.version import Build, Version
+from requests import Session
+
+from syncservice.servers.exchange.faults import HttpBorder
+
+#: Exchange 2016; exchangelib asks older servers again with the version they know.
+_VERSION = Build(15, 1, 2507, 6)
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeServer:
+    """Where an Exchange server is and how to log in."""
+
+    endpoint: str  # https://mail.example.com/EWS/Exchange.asmx
+    username: str
+    password: str
+    auth_type: str  # as exchangelib names them: basic, NTLM
+    impersonate: bool
+    verify_tls: bool = True
+    timeout_seconds: int = 100
+
+    def __repr__(self) -> str:
+        return f"ExchangeServer({self.endpoint})"  # never the password
+
+
+class _Protocol(Protocol):  # type: ignore[misc] # exchangelib has no types
+    """exchangelib's protocol with the profile's own time-out and certificate check."""
+
+    USERAGENT = "syncservice"
+    RETRY_WAIT = 0  # so that a busy answer without a hint has the hint 0, not an invented one
+
+    def __init__(self, *, config: Configuration, server: ExchangeServer) -> None:
+        super().__init__(config=config)
+        self.TIMEOUT = server.timeout_seconds
+        self.requests = 0
+        self._verify_tls = server.verify_tls
+
+    def create_session(self) -> Session:
+        session: Session = super().create_session()
+        session.verify = self._verify_tls
+        # An environment's REQUESTS_CA_BUNDLE would beat `verify`, and ~/.netrc the credentials.
+        session.trust_env = self._verify_tls
+        return session
+
+    def get_session(self) -> Session:
+        self.requests += 1
+        session: Session = super().get_session()
+        return session
+
+
+class Conversation:
+    """A context manager around one mailbox's requests; `account` is what services need."""
+
+    def __init__(self, server: ExchangeServer, address: str) -> None:
+        self._config = Configuration(
+            service_endpoint=server.endpoint,
+            credentials=Credentials(server.username, server.password),
+            auth_type=server.auth_type,
+            version=Version(_VERSION),
+            retry_policy=HttpBorder(),
+            max_connections=1,
+        )
+        self._protocol = _Protocol(config=self._config, server=server)
+        self.account = Account(
+            address,
+            config=self._config,  # exchangelib finds our protocol in its cache by this
+            access_type=IMPERSONATION if server.impersonate else DELEGATE,
+            default_timezone=UTC,
+        )
+
+    @property
+    def requests(self) -> int:
+        return int(self._protocol.requests)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._protocol.close()
+        del Protocol[self._config]

@@ -1,0 +1,210 @@
+"""The border of the Exchange adapter: exchangelib's, requests' and HTTP's errors become faults.
+
+The natures of the response codes are EWS's own semantics; one that is in no list is transient,
+because a wait is the only answer that never makes things worse.
+"""
+
+import contextlib
+import socket
+import ssl
+from collections.abc import Iterator
+from datetime import timedelta
+
+import requests
+import urllib3.exceptions
+from exchangelib.errors import EWSError
+from exchangelib.protocol import FailFast
+
+from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
+
+_THROTTLED = {
+    "ErrorServerBusy",
+    "ErrorExceededConnectionCount",
+    "ErrorExceededSubscriptionCount",
+    "ErrorExceededFindCountLimit",
+    "ErrorTooManyObjectsOpened",
+    "ErrorSubmissionQuotaExceeded",
+}
+_RESYNC = {"ErrorInvalidSyncStateData", "ErrorSyncFolderNotFound", "ErrorFolderNotFound"}
+_PERMANENT = {
+    "ErrorAccessDenied": "the account may not read this mailbox; grant it access",
+    "ErrorImpersonateUserDenied": "the account may not impersonate this mailbox's user; "
+    "give it the role ApplicationImpersonation",
+    "ErrorImpersonationFailed": "impersonation failed; check the mailbox's address",
+    "ErrorImpersonationDenied": "the account may not impersonate; "
+    "give it the role ApplicationImpersonation",
+    "ErrorAccountDisabled": "the account is disabled",
+    "ErrorPasswordExpired": "the account's password has expired; enter the new one",
+    "ErrorNonExistentMailbox": "the server has no mailbox with this address; correct it",
+    "ErrorMailboxConfiguration": "the mailbox is not configured on the server",
+    "ErrorInvalidSmtpAddress": "the server refuses this address; correct it",
+}
+#: Codes that concern one item only; the rest of a batch is good.
+_ITEM = {
+    "ErrorMessageSizeExceeded",
+    "ErrorDataSizeLimitExceeded",
+    "ErrorCorruptData",
+    "ErrorItemCorrupt",
+    "ErrorContentConversionFailed",
+    "ErrorMimeContentConversionFailed",
+    "ErrorMimeContentInvalid",
+    "ErrorMimeContentInvalidBase64String",
+    "ErrorInvalidIdMalformed",
+    "ErrorUnsupportedMimeConversion",
+    "ErrorMissingArgument",
+}
+
+
+class HttpBorder(FailFast):  # type: ignore[misc] # exchangelib has no types
+    """Sees every HTTP answer before exchangelib does, which would lose its status.
+
+    exchangelib reports a 503 as "busy" without Retry-After and a 429 as malformed.
+    """
+
+    def raise_response_errors(self, response: requests.Response) -> None:
+        status = response.status_code
+        if status == 500 and response.content[:64].lstrip().startswith((b"<?xml", b"<s:Env")):
+            return  # a SOAP fault
+        if status != 200:
+            raise FaultError(fault_of_status(status, response.headers.get("Retry-After")))
+
+
+def fault_of_status(status: int, retry_after: str | None) -> Fault:
+    """Translate an HTTP status other than 200."""
+    nature, text = Nature.TRANSIENT, f"the server answered with HTTP {status}"
+    scope = Scope.PROFILE
+    if status == 401:
+        nature, scope = Nature.PERMANENT, Scope.MAILBOX
+        text = "the server refused the user name or password; correct them"
+    elif status == 403:
+        nature, scope = Nature.PERMANENT, Scope.MAILBOX
+        text = "the server forbids access to EWS for this account (HTTP 403); allow it there"
+    elif status in (404, 405):
+        nature = Nature.PERMANENT
+        text = f"there is no EWS at the server location (HTTP {status}); correct the URL"
+    elif 300 <= status < 400:
+        nature = Nature.PERMANENT
+        text = f"the server location redirects elsewhere (HTTP {status}); correct the URL"
+    elif status in (429, 503):
+        nature = Nature.THROTTLED
+        text = f"the server is busy (HTTP {status})"
+    seconds = int(retry_after) if retry_after and retry_after.isdecimal() else None
+    return Fault(
+        code=f"exchange.http_{status}",
+        nature=nature,
+        scope=scope,
+        provenance=Provenance.HTTP,
+        text=text,
+        retry_after=timedelta(seconds=min(seconds, 86400)) if seconds else None,
+    )
+
+
+def fault_of_response_code(code: str, text: str, back_off: float | None) -> Fault:
+    """Translate an EWS ResponseCode; `back_off` is the server's BackOffMilliseconds in seconds."""
+    nature, scope = Nature.TRANSIENT, Scope.MAILBOX
+    if code in _THROTTLED:
+        nature = Nature.THROTTLED
+    elif code in _RESYNC:
+        nature = Nature.RESYNC
+    elif code in _PERMANENT:
+        nature, text = Nature.PERMANENT, _PERMANENT[code]
+    elif code in _ITEM:
+        nature, scope = Nature.PERMANENT, Scope.EMAIL
+    return Fault(
+        code=f"exchange.{_snake(code)}",
+        nature=nature,
+        scope=scope,
+        provenance=Provenance.EWS,
+        text=text[:1000],
+        retry_after=timedelta(seconds=min(back_off, 86400)) if back_off else None,
+    )
+
+
+def fault_of_ews_error(error: EWSError) -> Fault:
+    """Translate what exchangelib raised or returned."""
+    network = _network_cause(error)
+    if network is not None:
+        return fault_of_network(network)
+    name = type(error).__name__
+    if name.startswith("Error"):
+        return fault_of_response_code(name, str(error), getattr(error, "back_off", None))
+    return Fault(
+        code="exchange.not_ews",
+        nature=Nature.TRANSIENT,
+        scope=Scope.PROFILE,
+        provenance=Provenance.HTTP,
+        text="the server answered with something that is not EWS; check the server location",
+    )
+
+
+def fault_of_network(error: BaseException) -> Fault:
+    """Translate what went wrong below HTTP: name, connection, TLS, time-out."""
+    code, provenance, nature = "unreachable", Provenance.TCP, Nature.TRANSIENT
+    text = "the server can't be reached; check its address and the network"
+    causes = [type(cause) for cause in _chain(error)]
+    if any(issubclass(kind, ssl.SSLError | requests.exceptions.SSLError) for kind in causes):
+        code, provenance, nature = "certificate_refused", Provenance.TLS, Nature.PERMANENT
+        text = (
+            "the server's TLS certificate is refused; install a trusted one, "
+            "or add its authority to this machine"
+        )
+        if not any(issubclass(kind, ssl.SSLCertVerificationError) for kind in causes):
+            code, nature = "tls_failed", Nature.TRANSIENT
+            text = "no TLS connection could be made; check that the server speaks HTTPS there"
+    elif urllib3.exceptions.NameResolutionError in causes or socket.gaierror in causes:
+        code, provenance = "unknown_host", Provenance.DNS
+        text = "the server's name can't be resolved; check it in the server location"
+    elif ConnectionRefusedError in causes:
+        code = "connection_refused"
+        text = "nothing listens at the server location; check host and port"
+    elif any(issubclass(kind, requests.exceptions.Timeout | TimeoutError) for kind in causes):
+        code, text = "timed_out", "the server did not answer in time"
+    elif any(
+        issubclass(kind, ConnectionError | urllib3.exceptions.ProtocolError) for kind in causes
+    ):
+        code, text = "connection_lost", "the server closed the connection before it answered"
+    return Fault(
+        code=f"exchange.{code}",
+        nature=nature,
+        scope=Scope.PROFILE,
+        provenance=provenance,
+        text=text,
+    )
+
+
+@contextlib.contextmanager
+def faults_translated() -> Iterator[None]:
+    """Turn what exchangelib and the network raise inside the block into a FaultError."""
+    try:
+        yield
+    except EWSError as error:
+        raise FaultError(fault_of_ews_error(error)) from error
+    except (requests.exceptions.RequestException, OSError) as error:
+        raise FaultError(fault_of_network(error)) from error
+
+
+def _network_cause(error: BaseException) -> BaseException | None:
+    """Find the network's own error: exchangelib re-raises it as its ErrorTimeoutExpired."""
+    for cause in _chain(error):
+        if isinstance(cause, requests.exceptions.RequestException | OSError):
+            return cause
+    return None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and all that led to it, through `from`, context and urllib3's `reason`."""
+    seen: set[int] = set()
+    waiting: list[object] = [error]
+    while waiting:
+        cause = waiting.pop(0)
+        if isinstance(cause, BaseException) and id(cause) not in seen:
+            seen.add(id(cause))
+            yield cause
+            waiting += [cause.__cause__, cause.__context__, getattr(cause, "reason", None)]
+            waiting += cause.args
+
+
+def _snake(code: str) -> str:
+    """ErrorServerBusy -> server_busy."""
+    words = "".join(f"_{c.lower()}" if c.isupper() else c for c in code.removeprefix("Error"))
+    return words.lstrip("_")

@@ -1,0 +1,81 @@
+"""What `sync` asks of a mail server, in its own words; nothing here hints at a protocol.
+
+Implementations inherit from nothing. All of them translate every foreign error into a
+`FaultError` at their border and pass the suite in `tests/contracts/`.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import Protocol, Self
+
+from syncservice.domain.faults import Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An item that is new or changed behind the cursor."""
+
+    item_id: str
+    size: int  # bytes, as the server counts; 0: not told
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some changes, and the cursor behind them."""
+
+    items: tuple[Listed, ...]
+    cursor: str
+    is_last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A message as it came."""
+
+    item_id: str
+    mime: bytes  # RFC 5322
+    received_at: datetime | None  # None: the server doesn't say
+
+
+@dataclass(frozen=True, slots=True)
+class NotFetched:
+    """A message that the server would not give, and why; the others are not concerned."""
+
+    item_id: str
+    fault: Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """An item that was moved or deleted since it was listed."""
+
+    item_id: str
+
+
+class Incoming(Protocol):
+    """The incoming email of one mailbox, for one conversation; a context manager."""
+
+    @property
+    def requests(self) -> int:
+        """Requests made so far in this conversation."""
+
+    def page(self, cursor: str, limit: int) -> Page:
+        """Return at most `limit` changes behind `cursor` ('': everything), or raise FaultError.
+
+        A fault of nature RESYNC says that the server no longer knows the cursor.
+        """
+
+    def fetch(self, items: Sequence[Listed]) -> Iterator[Fetched | NotFetched | Gone]:
+        """Yield an answer for each of `items`, or raise FaultError."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End the conversation: when this returns, the server counts no connection of it."""

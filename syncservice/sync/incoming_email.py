@@ -1,0 +1,295 @@
+"""Messages of an Inbox become email records; the rule of today: every message of it is stored.
+
+One batch is one transaction under the fence: records, links, item failures and, behind the last
+batch of a page, the cursor (DESIGN invariant 3). One bad item never spoils its batch.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+import structlog
+from django.db import DataError, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from syncservice.alerts.models import ItemFailure
+from syncservice.crm.models import (
+    ActivityParty,
+    Attachment,
+    AttachmentContent,
+    Email,
+    QueueItem,
+)
+from syncservice.domain.faults import Fault, Nature, Provenance, Scope, item_may_recover
+from syncservice.domain.message import Message, UnreadableMessage, parse
+from syncservice.mailboxes.models import FolderCursor, RemoteItem
+from syncservice.mailboxes.schedule import Claim, fenced
+from syncservice.servers.gateway import Fetched, Gone, Listed, NotFetched
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of a batch's items: new records, links to known ones, failures."""
+
+    stored: int = 0
+    linked: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A message that was read and is not stored yet."""
+
+    source: Fetched
+    message: Message
+    identity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    """The stored side of one mailbox's Inbox, written under one claim."""
+
+    claim: Claim
+    queue_id: int | None  # the CRM queue whose mailbox it is; None: a user's
+    item_attempts: int
+    folder: str = "inbox"
+
+    def cursor(self) -> str:
+        """Return how far the folder has been read; '' is nothing yet."""
+        row = FolderCursor.objects.filter(mailbox=self.claim.mailbox_id, folder=self.folder).first()
+        return row.position if row else ""
+
+    def move_cursor(self, position: str) -> None:
+        with fenced(self.claim):
+            self._save_cursor(position)
+
+    def forget_cursor(self) -> None:
+        """Read the folder from its beginning next time; links keep known items from doubling."""
+        self.move_cursor("")
+
+    def new_items(self, items: Sequence[Listed]) -> list[Listed]:
+        """Return those of `items` that no email record came from yet."""
+        linked = set(
+            RemoteItem.objects.filter(
+                mailbox=self.claim.mailbox_id, item_id__in=[item.item_id for item in items]
+            ).values_list("item_id", flat=True)
+        )
+        return [item for item in items if item.item_id not in linked]
+
+    def to_retry(self) -> list[Listed]:
+        """Return the items that failed for a reason that may have passed."""
+        failures = ItemFailure.objects.filter(
+            mailbox=self.claim.mailbox_id, state=ItemFailure.State.RETRYING
+        )
+        return [Listed(item_id, 0) for item_id in failures.values_list("item_id", flat=True)]
+
+    def store(
+        self, answers: Iterable[Fetched | NotFetched | Gone], cursor: str | None = None
+    ) -> Stored:
+        """Store a batch in one transaction; with `cursor`, the page ends with it.
+
+        Raise ClaimLost, with nothing written, when another claim was made meanwhile.
+        """
+        drafts: list[_Draft] = []
+        failures: dict[str, Fault] = {}
+        gone: list[str] = []
+        for answer in answers:  # read before the transaction opens: parsing takes its time
+            match answer:
+                case Fetched():
+                    read = self._read(answer)
+                    if isinstance(read, Fault):
+                        failures[answer.item_id] = read
+                    else:
+                        drafts.append(read)
+                case NotFetched():
+                    failures[answer.item_id] = answer.fault
+                case Gone():
+                    gone.append(answer.item_id)
+                case _:
+                    assert_never(answer)
+        with fenced(self.claim):
+            stored = self._write(drafts, failures)
+            self._keep_failures(failures)
+            done = [
+                draft.source.item_id for draft in drafts if draft.source.item_id not in failures
+            ]
+            self._resolve_failures(done + gone)
+            if cursor is not None:
+                self._save_cursor(cursor)
+        return Stored(stored, len(done) - stored, len(failures))
+
+    def _read(self, fetched: Fetched) -> _Draft | Fault:
+        try:
+            message = parse(fetched.mime)
+        except UnreadableMessage as error:
+            return _item_fault("email.unreadable", str(error))
+        except Exception as error:  # an item's outermost loop (invariant 6):
+            # a bug of ours in reading one stranger's message must not stop the mailbox.
+            log.exception("email.parser_failed", mailbox_id=self.claim.mailbox_id)
+            return _item_fault(
+                "email.parser_failed",
+                f"reading the message failed in our own code ({type(error).__name__}); "
+                "please report it with the message",
+            )
+        return _Draft(fetched, message, self._identity(fetched, message))
+
+    def _identity(self, fetched: Fetched, message: Message) -> str:
+        """Say what makes it this message and no other, as a digest.
+
+        The Message-ID alone won't do: strangers choose it, and a different mail that borrows a
+        known one must not be swallowed. The fingerprint alone won't do without a date: two equal
+        notes may be two messages, so then the server's item counts.
+        """
+        if message.message_id or message.sent_at:
+            parts = (message.message_id, message.fingerprint)
+        else:
+            parts = (str(self.claim.mailbox_id), fetched.item_id)
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    def _write(self, drafts: list[_Draft], failures: dict[str, Fault]) -> int:
+        """Insert the drafts, and return how many became new records.
+
+        What PostgreSQL refuses to hold goes to `failures`, alone.
+        """
+        try:
+            with transaction.atomic():
+                return self._insert(drafts)
+        except (DataError, ValueError) as error:  # ValueError: psycopg2 on NUL in a string
+            if len(drafts) == 1:
+                failures[drafts[0].source.item_id] = _item_fault(
+                    "email.not_storable", f"the database can't hold this message: {error}"
+                )
+                return 0
+        return sum(self._write([draft], failures) for draft in drafts)
+
+    def _insert(self, drafts: list[_Draft]) -> int:
+        # In the order of identity: two visits that store the same mails never wait in a circle.
+        first = {draft.identity: draft for draft in reversed(drafts)}
+        emails = {identity: _email(first[identity]) for identity in sorted(first)}
+        Email.objects.bulk_create(emails.values(), ignore_conflicts=True)
+        ids = dict(
+            Email.objects.filter(
+                direction=Email.Direction.INCOMING, identity__in=emails
+            ).values_list("identity", "id")
+        )
+        ours = [first[name] for name, email in emails.items() if ids[name] == email.id]
+        ActivityParty.objects.bulk_create(
+            party for draft in ours for party in _parties(draft, emails[draft.identity])
+        )
+        _insert_attachments([(emails[draft.identity], draft.message) for draft in ours])
+        RemoteItem.objects.bulk_create(
+            RemoteItem(
+                mailbox_id=self.claim.mailbox_id,
+                item_id=draft.source.item_id,
+                email_id=ids[draft.identity],
+            )
+            for draft in drafts
+        )
+        if self.queue_id is not None:
+            QueueItem.objects.bulk_create(
+                (QueueItem(queue_id=self.queue_id, email_id=ids[name]) for name in sorted(emails)),
+                ignore_conflicts=True,
+            )
+        return len(ours)
+
+    def _keep_failures(self, failures: dict[str, Fault]) -> None:
+        known = {
+            failure.item_id: failure
+            for failure in ItemFailure.objects.filter(
+                mailbox=self.claim.mailbox_id, item_id__in=failures
+            )
+        }
+        for item_id, fault in failures.items():
+            before = known.get(item_id)
+            attempts = before.attempts + 1 if before else 1
+            retry = item_may_recover(fault, attempts, self.item_attempts)
+            ItemFailure.objects.update_or_create(
+                mailbox_id=self.claim.mailbox_id,
+                item_id=item_id,
+                defaults={
+                    "code": fault.code,
+                    "reason": fault.text,
+                    "attempts": attempts,
+                    "state": ItemFailure.State.RETRYING if retry else ItemFailure.State.GIVEN_UP,
+                    "last_seen_at": Now(),
+                },
+            )
+
+    def _resolve_failures(self, item_ids: list[str]) -> None:
+        ItemFailure.objects.filter(mailbox=self.claim.mailbox_id, item_id__in=item_ids).exclude(
+            state=ItemFailure.State.RESOLVED
+        ).update(state=ItemFailure.State.RESOLVED, attempts=F("attempts") + 1, last_seen_at=Now())
+
+    def _save_cursor(self, position: str) -> None:
+        FolderCursor.objects.update_or_create(
+            mailbox_id=self.claim.mailbox_id,
+            folder=self.folder,
+            defaults={"position": position},
+        )
+
+
+def _email(draft: _Draft) -> Email:
+    message = draft.message
+    return Email(
+        direction=Email.Direction.INCOMING,
+        status=Email.Status.RECEIVED,
+        identity=draft.identity,
+        message_id=message.message_id,
+        in_reply_to=message.in_reply_to,
+        references=list(message.references),
+        conversation_index=message.conversation_index,
+        subject=message.subject,
+        text=message.text,
+        html=message.html,
+        sent_at=message.sent_at,
+        received_at=draft.source.received_at,
+        repairs=list(message.warnings),
+    )
+
+
+def _parties(draft: _Draft, email: Email) -> Iterable[ActivityParty]:
+    for party in draft.message.parties:
+        yield ActivityParty(
+            email=email, participation=int(party.role), address=party.address, name=party.name
+        )
+
+
+def _insert_attachments(emails: list[tuple[Email, Message]]) -> None:
+    """Store attachments, each content once however many emails carry it (F122)."""
+    contents: dict[str, bytes] = {}
+    rows: list[Attachment] = []
+    for email, message in emails:
+        for position, attachment in enumerate(message.attachments):
+            digest = hashlib.sha256(attachment.content).hexdigest()
+            contents[digest] = attachment.content
+            rows.append(
+                Attachment(
+                    email=email,
+                    body_id=digest,
+                    position=position,
+                    filename=attachment.filename,
+                    content_type=attachment.content_type,
+                    content_id=attachment.content_id,
+                    is_inline=attachment.is_inline,
+                    size=len(attachment.content),
+                )
+            )
+    AttachmentContent.objects.bulk_create(
+        (AttachmentContent(digest=digest, content=contents[digest]) for digest in sorted(contents)),
+        ignore_conflicts=True,
+    )
+    Attachment.objects.bulk_create(rows)
+
+
+def _item_fault(code: str, text: str) -> Fault:
+    return Fault(
+        code=code,
+        nature=Nature.PERMANENT,
+        scope=Scope.EMAIL,
+        provenance=Provenance.US,
+        text=text,
+    )

@@ -1,0 +1,56 @@
+"""Real PostgreSQL and Redis for every test, started once for all of pytest's processes.
+
+Each pytest-xdist process has its own test database (pytest-django) and its own Redis database.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+import django
+import pytest
+from cryptography.fernet import Fernet
+
+from syncservice.embedded import EmbeddedServers
+
+_servers: EmbeddedServers | None = None
+_folder: tempfile.TemporaryDirectory[str] | None = None
+
+worker = os.environ.get("PYTEST_XDIST_WORKER")
+if worker is None:
+    _folder = tempfile.TemporaryDirectory(prefix="syncservice-tests-")
+    Path(_folder.name).chmod(0o755)
+    _servers = EmbeddedServers(Path(_folder.name), durable=False)
+    _servers.start()
+    os.environ |= {
+        "ENV_FILE": os.devnull,
+        "DATA_FOLDER": _folder.name,
+        "DATABASE_URL": _servers.database_url,
+        "REDIS_URL": _servers.redis_url,
+        "SECRET_KEY": "tests",
+        "CREDENTIAL_KEYS": Fernet.generate_key().decode(),
+        "DJANGO_SETTINGS_MODULE": "syncservice.settings",
+    }
+else:
+    base = os.environ["REDIS_URL"].rsplit("/", 1)[0]
+    os.environ["REDIS_URL"] = f"{base}/{int(worker.removeprefix('gw')) + 1}"
+
+django.setup()
+
+
+def pytest_unconfigure() -> None:
+    if _servers is not None and _folder is not None:
+        _servers.stop()
+        _folder.cleanup()
+
+
+@pytest.fixture
+def redis_client():
+    """This process' Redis database, empty before and after."""
+    import redis
+
+    client = redis.Redis.from_url(os.environ["REDIS_URL"])
+    client.flushdb()
+    yield client
+    client.flushdb()
+    client.close()

@@ -1,0 +1,87 @@
+"""The Celery application, for `celery -A workers.app worker|beat|flower|inspect …` as they stand.
+
+Messages hold ids and a fence only. The schedule row, not the message, is the state of the work:
+a message may be lost, doubled or late, so there is no result backend, no retry, no ETA, and tasks
+are acknowledged when they start.
+"""
+
+import os
+from typing import Any
+
+import django
+from celery import Celery, signals
+from kombu import Queue
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "syncservice.settings")
+django.setup()
+
+from django.conf import settings  # noqa: E402
+from django.db import connections  # noqa: E402
+
+from syncservice import logs  # noqa: E402
+from workers import queues  # noqa: E402
+
+app = Celery("syncservice")
+app.conf.update(
+    broker_url=settings.REDIS_URL,
+    broker_connection_retry_on_startup=True,
+    broker_transport_options={
+        # Longer than any task, so that nothing running is delivered again (PITFALLS C1).
+        "visibility_timeout": 1800,
+        "socket_keepalive": True,
+        "socket_connect_timeout": 5,
+        "socket_timeout": 30,
+        "health_check_interval": 25,
+        "retry_on_timeout": True,
+    },
+    visibility_timeout=1800,
+    broker_pool_limit=4,
+    task_queues=[Queue(name) for name in queues.QUEUES],
+    task_default_queue=queues.ASYNC_OPERATIONS,
+    task_create_missing_queues=False,
+    task_routes={f"{name}.*": {"queue": name} for name in queues.QUEUES},
+    task_annotations={f"{name}.*": queue.limits() for name, queue in queues.QUEUES.items()},
+    task_ignore_result=True,
+    task_store_errors_even_if_ignored=False,
+    task_serializer="json",
+    accept_content=["json"],
+    result_accept_content=["json"],
+    event_serializer="json",
+    worker_prefetch_multiplier=1,
+    worker_max_tasks_per_child=settings.CHILD_TASKS,
+    worker_max_memory_per_child=settings.CHILD_MEMORY_KIB,
+    worker_send_task_events=True,
+    task_send_sent_event=False,
+    worker_hijack_root_logger=False,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    enable_utc=True,
+    timezone="UTC",
+    imports=["workers.mailboxes", "workers.async_operations"],
+    beat_scheduler="beat.scheduler:MailboxScheduler",
+    beat_max_loop_interval=settings.DISPATCH_INTERVAL.total_seconds(),
+    beat_schedule={
+        "sweep-leases": {"task": "async_operations.sweep_leases", "schedule": 60.0},
+        "apply-retention": {"task": "async_operations.apply_retention", "schedule": 3600.0},
+    },
+)
+
+
+@signals.celeryd_init.connect
+def use_queue_settings(conf: Any, options: dict[str, Any], **_: Any) -> None:
+    """Give the worker the settings of the queues it was started on."""
+    selected = options.get("queues") or ()
+    if isinstance(selected, str):
+        selected = selected.split(",")
+    conf.update(queues.worker_settings(selected))
+
+
+@signals.setup_logging.connect
+def set_up_logging(**_: Any) -> None:
+    logs.set_up(settings.LOG_LEVEL, settings.LOG_FORMAT)
+
+
+@signals.worker_process_init.connect
+def forget_inherited_connections(**_: Any) -> None:
+    """A forked child must not share its parent's connection to PostgreSQL (PITFALLS C28)."""
+    for connection in connections.all(initialized_only=True):
+        connection.connection = None
