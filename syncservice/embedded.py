@@ -30,7 +30,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import psycopg2
@@ -127,7 +126,7 @@ class EmbeddedServers:
     """Starts both servers in `folder` and stops them; a context manager.
 
     One live process owns a folder. `durable=False` makes PostgreSQL faster and is for tests: a
-    crash of the machine may then cost the data.
+    crash then costs the last commits, one of the machine perhaps all data.
     """
 
     database_url: str
@@ -144,12 +143,7 @@ class EmbeddedServers:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def start(self) -> None:
@@ -280,13 +274,12 @@ class EmbeddedServers:
 
     def _launch_valkey(self, port: int) -> None:
         settings = _VALKEY_SETTINGS | {"port": str(port), "requirepass": self._password}
+        patience: dict[str, Any] = {"retry": Retry(NoBackoff(), 0), "socket_timeout": 2}
         config = "".join(f"{key} {value}\n" for key, value in settings.items())
 
         def answers() -> bool:
             try:
-                with redis.Redis(
-                    LOOPBACK, port, password=self._password, retry=Retry(NoBackoff(), 0)
-                ) as client:
+                with redis.Redis(LOOPBACK, port, **patience, password=self._password) as client:
                     return bool(client.ping())
             except redis.RedisError:
                 return False
@@ -307,9 +300,13 @@ class EmbeddedServers:
         self._children[server.name] = child
         self._ports[server.name] = port
         self._write_state()
-        came_up = _until(lambda: child.poll() is not None or answers(), _START_SECONDS)
-        if not came_up or child.returncode is not None:
-            raise self._did_not_start(server)
+        try:
+            came_up = _until(lambda: child.poll() is not None or answers(), _START_SECONDS)
+            if not came_up or child.returncode is not None:
+                raise self._did_not_start(server)
+        except EmbeddedServersError:
+            self._stop(server)
+            raise
 
     def _stop(self, server: Server) -> None:
         server.stop()
@@ -329,7 +326,7 @@ class EmbeddedServers:
             user=USER,
             password=self._password,
             dbname="postgres",
-            connect_timeout=5,
+            connect_timeout=2,
         )
 
     def _create_database(self) -> None:
@@ -543,7 +540,12 @@ def _free_port() -> int:
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        return probe.connect_ex((LOOPBACK, port)) != 0
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers bind
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+        return True
 
 
 def _until(holds: Callable[[], bool], seconds: float) -> bool:

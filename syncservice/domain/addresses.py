@@ -175,7 +175,8 @@ class _Reader:
         if member.angle is not None:
             self._add_angled(member, text)
         elif is_comma and text and "@" not in text and not _NOBODY.search(text):
-            self._surname += f"{text}, "  # Outlook forgets the quotes of "Doe, John" <…>
+            self._add_surname()
+            self._surname = f"{text}, "  # Outlook forgets the quotes of "Doe, John" <…>
             return
         elif member.words:
             self._add_bare(member, text)

@@ -25,8 +25,8 @@ from syncservice.domain.mime_text import (
 
 #: Multiparts nested deeper are kept as one attachment: the parser recurses. Mail stays below 10.
 DEEPEST = 30
-#: A header value is read up to here: enough for 20,000 recipients.
-LONGEST_HEADER = 2_000_000
+#: A header value is read up to here: enough for 15,000 recipients.
+LONGEST_HEADER = 1_000_000
 _LONGEST_BOUNDARY = 1000  # RFC 2046 allows 70
 _LONGEST_FILENAME = 255
 

@@ -36,6 +36,7 @@ _CODECS = (
         "unicode_1_1_utf_7": "utf_7",
         "utf8mb4": "utf_8",
         "utf_8_sig": "utf_8",
+        "windows_31j": "cp932",
         "windows_874": "cp874",
         "x_big5": "big5hkscs",
         "x_cp1250": "cp1250",
@@ -64,6 +65,7 @@ _HIGH_BYTES = bytes(range(128, 256))
 _BASE64_ONLY = re.compile(rb"[A-Za-z0-9+/=\s]*")
 _NOT_BASE64 = bytes(byte for byte in range(256) if not _BASE64_ONLY.fullmatch(bytes([byte])))
 _NOT_BASE64 += b" \t\r\n\v\f="
+_FEWEST_TELLING = 8
 _SAMPLE_SIZE = 20_000  # enough for charset_normalizer, which is slow on long texts
 
 _ENCODED_WORD = re.compile(r"=\?([^?\s]{1,80})\?([bBqQ])\?")
@@ -158,9 +160,9 @@ def _guessed(data: bytes) -> tuple[str, str]:
     """Return the likeliest charset of 8-bit text that is not UTF-8, and the text."""
     if b"\x1b$" in data and (japanese := _strictly(data, "iso2022_jp_ext")) is not None:
         return "iso-2022-jp", japanese
-    # Western European words are mostly ASCII, and statistics on a few accents guess wildly.
+    # Western European words are mostly ASCII, and statistics on a few bytes guess wildly.
     high = _count_of(_HIGH_BYTES, data)
-    if high * 2 > _count_of(_ASCII_LETTERS, data):
+    if high >= _FEWEST_TELLING and high * 2 > _count_of(_ASCII_LETTERS, data):
         start = next(place for place, byte in enumerate(data) if byte > 127)
         best = charset_normalizer.from_bytes(data[start : start + _SAMPLE_SIZE]).best()
         if best is not None and codec_named(best.encoding) not in {None, "ascii", "utf_7"}:
@@ -185,11 +187,13 @@ def unfolded(raw: str, charset: str, warnings: Warnings) -> str:
     value = _FOLD.sub("", raw)
     if value.isascii() and "\x1b$" not in value:
         return value
+    if "\x1b$" in value:
+        charset = "iso-2022-jp"
+    elif codec_named(charset) == "ascii":
+        charset = ""
     data = raw_bytes(value)
-    try:
-        return data.decode("ascii" if "\x1b$" in value else "utf-8")
-    except UnicodeError:
-        return decoded(data, charset if codec_named(charset) != "ascii" else "", warnings)
+    as_utf8 = _strictly(data, "utf-8") if charset != "iso-2022-jp" else None
+    return as_utf8 if as_utf8 is not None else decoded(data, charset, warnings)
 
 
 def on_one_line(text: str) -> str:

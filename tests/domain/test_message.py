@@ -204,7 +204,7 @@ def test_references_keep_their_order_and_each_stands_once() -> None:
         ("Wed, 9 Jan 2002 19:47:50 Nowhere", datetime(2002, 1, 9, 19, 47, 50, tzinfo=UTC)),
         ("Fri,\r\n 21 Nov 1997 09(a(b)): 55 : 06 Z", datetime(1997, 11, 21, 9, 55, 6, tzinfo=UTC)),
         ("Mon, 30 Jun 3609 15:33:50 +0600", None),
-        ("Mon, 1 Jan 0001 00:00:00 +2300", None),
+        ("Mon, 1 Jan 1899 00:00:00 +2300", None),
         ("Fri, 31 Dec 9999 23:59:59 -1200", None),
         ("Mon, 1 Jan 2001 00:00:00 +99999999999999999999", None),
         ("Mon, 1 Jan 99999999999999999999 00:00:00 +0000", None),
@@ -427,7 +427,8 @@ def sample(**changes: str) -> str:
     return (
         "{transport}\nFrom: Jo <{sender}>\nMessage-ID: <1@b>\nDate: {date}\nSubject: {subject}\n"
         "Content-Type: multipart/mixed; boundary=b\n\n--b\n\n{text}\n--b\n"
-        "Content-Type: application/pdf; name=a.pdf\nContent-Transfer-Encoding: base64\n\n{file}\n--b--"
+        "Content-Type: application/pdf; name=a.pdf\nContent-Transfer-Encoding: base64\n\n{file}\n"
+        "--b--"
     ).format(**fields)
 
 
@@ -538,7 +539,8 @@ FRAGMENTS = [
     b"text/plain; ", b"text/html; ", b"charset=", b"utf-7", b"utf-16", b"unicode_escape", b"idna",
     b"Content-Transfer-Encoding: ", b"base64", b"quoted-printable", b"x-uuencode", b"begin 644 a\n",
     b"Content-Disposition: attachment; ", b"filename*0*=", b"filename*=x'y'%", b"=?utf-8?B?", b"?=",
-    b"=?iso-2022-jp?q?", b"=ED=A0=80", b"+2AA-", b'"', b"(", b")", b"<", b">", b"@", b":", b";", b",",
+    b"=?iso-2022-jp?q?", b"=ED=A0=80", b"+2AA-", b'"', b"(", b")", b"<", b">", b"@", b":", b";",
+    b",",
     b"\\", b"[", b"=", b"%", b"1", b"99999999999", b"Fri, 31 Dec 9999 23:59:59 -9999",
 ]  # fmt: skip
 REAL = sample(text="=?utf-8?q?a?= \u00e4 cid:x").encode()
@@ -574,9 +576,9 @@ def test_whatever_comes_is_a_storable_message_or_unreadable(mime: bytes) -> None
 
 # One line of anything but control characters and separators, which no header or body line holds.
 WORDS = st.text(
-    st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp", "Zs"), include_characters=" "),
+    st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp", "Zs"), include_characters=" "),
     max_size=60,
-).map(lambda text: " ".join(text.split()))  # fmt: skip
+).map(lambda text: " ".join(text.split()))
 FILENAMES = WORDS.map(lambda text: text.translate(dict.fromkeys(map(ord, "/\\"))).strip())
 LINES = st.lists(WORDS, min_size=1, max_size=5).map(lambda lines: "\n".join(lines) + "\n")
 
@@ -598,7 +600,7 @@ LINES = st.lists(WORDS, min_size=1, max_size=5).map(lambda lines: "\n".join(line
 def test_a_composed_message_comes_back_as_it_was(
     subject: str, name: str, text: str, html: str | None, files: list[tuple[str, bytes]]
 ) -> None:
-    composed = EmailMessage(policy=SMTP.clone(max_line_length=0))
+    composed = EmailMessage(policy=SMTP.clone(max_line_length=998))
     composed["Subject"] = subject
     composed["From"] = "jo@example.org"
     composed["To"] = f'"{name.translate({34: None, 92: None})}" <to@example.org>'
