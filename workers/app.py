@@ -6,14 +6,19 @@ are acknowledged when they start.
 """
 
 import os
+import sys
 from typing import Any
 
 import django
 from celery import Celery, signals
-from kombu import Queue
+from django.core.exceptions import ImproperlyConfigured
+from kombu import Exchange, Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "syncservice.settings")
-django.setup()
+try:
+    django.setup()
+except ImproperlyConfigured as error:
+    sys.exit(f"Error: {error}")  # Celery would print a traceback
 
 from django.conf import settings  # noqa: E402
 from django.db import connections  # noqa: E402
@@ -25,6 +30,7 @@ app = Celery("syncservice")
 app.conf.update(
     broker_url=settings.REDIS_URL,
     broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,  # for ever: Redis may be away for long
     broker_transport_options={
         # Longer than any task, so that nothing running is delivered again (PITFALLS C1).
         "visibility_timeout": 1800,
@@ -36,7 +42,11 @@ app.conf.update(
     },
     visibility_timeout=1800,
     broker_pool_limit=4,
-    task_queues=[Queue(name) for name in queues.QUEUES],
+    task_queues=[
+        # An exchange each: Celery's default one would hand every message to all three.
+        Queue(name, Exchange(name, type="direct"), routing_key=name)
+        for name in queues.QUEUES
+    ],
     task_default_queue=queues.ASYNC_OPERATIONS,
     task_create_missing_queues=False,
     task_routes={f"{name}.*": {"queue": name} for name in queues.QUEUES},
