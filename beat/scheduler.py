@@ -22,7 +22,7 @@ from syncservice.mailboxes import schedule
 log = structlog.get_logger()
 
 
-class MailboxScheduler(Scheduler):  # type: ignore[misc] # celery has no types for it
+class MailboxScheduler(Scheduler):
     """Claims and publishes on every tick, then lets Celery run its entries."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

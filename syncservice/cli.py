@@ -68,7 +68,7 @@ def _django() -> None:
     logs.set_up(settings.LOG_LEVEL, settings.LOG_FORMAT)
 
 
-class _Duration(click.ParamType):
+class _Duration(click.ParamType[float]):
     """60s, 2m, 1h or a bare number of seconds."""
 
     name = "duration"

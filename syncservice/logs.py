@@ -4,6 +4,7 @@ import logging
 import sys
 
 import structlog
+from structlog.typing import Processor
 
 #: What these libraries print at lower levels holds requests and answers: mail and passwords.
 _QUIET = {"exchangelib": logging.CRITICAL, "urllib3": logging.ERROR, "spnego": logging.CRITICAL}
@@ -11,7 +12,7 @@ _QUIET = {"exchangelib": logging.CRITICAL, "urllib3": logging.ERROR, "spnego": l
 
 def set_up(level: str, style: str) -> None:
     """Send events of structlog and of libraries to standard error, as text or as JSON lines."""
-    shared = [
+    shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

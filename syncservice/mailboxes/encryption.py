@@ -1,6 +1,6 @@
 """Passwords at rest: encrypted in the column, plain only in an adapter (invariant 11)."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
@@ -18,7 +18,13 @@ def _cipher() -> MultiFernet:
         ) from error
 
 
-class EncryptedTextField(models.TextField):
+if TYPE_CHECKING:
+    _TextField = models.TextField[str, str]
+else:
+    _TextField = models.TextField
+
+
+class EncryptedTextField(_TextField):
     """Text that the database sees as a Fernet token only. '' stays ''.
 
     The first of CREDENTIAL_KEYS encrypts; all of them decrypt, so keys can be rotated.

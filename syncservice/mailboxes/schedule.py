@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.resources import files
+from typing import Any
 
 from django.db import connection, transaction
 from django.db.models.functions import Now
@@ -41,7 +42,8 @@ class ClaimLost(Exception):  # an event of normal work, not an error
 def claim_due(limit: int, lease: timedelta) -> list[tuple[int, str, int]]:
     """Claim at most `limit` due lanes, the longest overdue first; return what to publish."""
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM_DUE, {"limit": limit, "lease": lease})
+        parameters: dict[str, Any] = {"limit": limit, "lease": lease}
+        cursor.execute(_CLAIM_DUE, parameters)
         claimed: list[tuple[int, str, int]] = cursor.fetchall()
         return claimed
 
