@@ -1,0 +1,161 @@
+"""Dispatch of due mailboxes: claim in PostgreSQL and publish to Redis, against RedBeat and Celery.
+
+Prints a line for each number of due mailboxes. The peers hold the same number of entries, all due
+at once, and are given the same kind of task to publish; they get a bounded time, because with
+100,000 entries they don't end.
+"""
+
+import argparse
+import logging
+import statistics
+import time
+from collections.abc import Callable
+
+from bench.environment import servers, spread
+
+_FILL = """
+TRUNCATE mailboxes_mailbox CASCADE;
+INSERT INTO mailboxes_emailserverprofile (name, description, server_type, location, authentication,
+  credentials, username, password, use_impersonation, verify_tls, maximum_concurrent_connections,
+  minimum_polling_interval_minutes, timeout_seconds, is_active)
+VALUES ('bench', '', 0, 'https://mail.example.test/EWS/Exchange.asmx', 3, 1, 'u', '', true, true,
+  10, 0, 100, true) ON CONFLICT DO NOTHING;
+INSERT INTO mailboxes_mailbox (name, email_address, profile_id, username, password,
+  incoming_method, enabled_for_incoming, is_active)
+SELECT 'm' || n, 'm' || n || '@example.test', (SELECT id FROM mailboxes_emailserverprofile), '',
+  '', 2, true, true FROM generate_series(1, %(count)s) AS n;
+INSERT INTO mailboxes_schedule (mailbox_id, lane, due_at, fence, empty_visits, rest, reason,
+  failures, fault_code, fault_text)
+SELECT id, 'incoming', now() - random() * interval '5 minutes', 0, 0, interval '0', '', 0, '', ''
+FROM mailboxes_mailbox;
+ANALYZE mailboxes_schedule;
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--due", type=int, nargs="*", default=[10_000, 100_000])
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--peer-seconds", type=float, default=15.0)
+    options = parser.parse_args()
+    with servers():
+        import redis
+        from django.conf import settings
+
+        logging.disable(logging.ERROR)
+        client = redis.Redis.from_url(settings.REDIS_URL)
+        for due in options.due:
+            runs = [_ours(due, client) for _ in range(options.runs)]
+            ours = statistics.median(runs)
+            celery = _peer(_celery_scheduler, due, options.peer_seconds, client)
+            redbeat = _peer(_redbeat_scheduler, due, options.peer_seconds, client)
+            print(
+                f"dispatch  due={due}  ours={ours:.0f}/s  redbeat={redbeat:.0f}/s  "
+                f"celery={celery:.0f}/s  ratio_redbeat={ours / max(redbeat, 0.1):.1f}  "
+                f"median_of={options.runs}  spread={spread(runs)}",
+                flush=True,
+            )
+
+
+def _ours(due: int, client: "redis.Redis") -> float:  # noqa: F821
+    """Claim and publish everything that is due, as the ticks of one beat do."""
+    from django.db import connection
+
+    from beat.scheduler import dispatch
+    from workers.app import app
+
+    client.flushdb()
+    with connection.cursor() as cursor:
+        cursor.execute(_FILL, {"count": due})
+    app.loader.import_default_modules()
+    with app.connection_for_write() as broker, app.amqp.Producer(broker) as producer:
+        began = time.perf_counter()
+        dispatched = 0
+        while count := dispatch(app, producer):
+            dispatched += count
+        seconds = time.perf_counter() - began
+    waiting = client.llen("mailboxes")
+    assert dispatched == waiting == due, (dispatched, waiting)
+    return due / seconds
+
+
+def _peer(
+    make: Callable[[int], "celery.beat.Scheduler"],  # noqa: F821
+    due: int,
+    seconds: float,
+    client: "redis.Redis",  # noqa: F821
+) -> float:
+    """Tick a scheduler whose entries are all due, for a bounded time from its first tick on."""
+    client.flushdb()
+    scheduler = make(due)
+    began = time.perf_counter()
+    while time.perf_counter() - began < seconds and client.llen("peer") < due:
+        scheduler.tick()
+    return client.llen("peer") / (time.perf_counter() - began)
+
+
+def _peer_app(scheduler: str):
+    from celery import Celery
+    from django.conf import settings
+
+    app = Celery("peer", broker=settings.REDIS_URL)
+    app.conf.update(
+        beat_scheduler=scheduler,
+        redbeat_redis_url=settings.REDIS_URL,
+        redbeat_lock_key=None,
+        task_default_queue="peer",
+        task_ignore_result=True,
+    )
+
+    @app.task(name="peer.visit", shared=False)
+    def visit(mailbox_id: int, lane: str, fence: int) -> None:
+        """Never run: only its messages are counted."""
+
+    return app
+
+
+def _celery_scheduler(due: int):
+    from celery.beat import ScheduleEntry, Scheduler
+    from celery.schedules import schedule
+
+    app = _peer_app("celery.beat:Scheduler")
+    past = app.now().replace(year=2020)
+    every = schedule(300.0, app=app)
+    scheduler = Scheduler(app=app, lazy=True)
+    scheduler.merge_inplace({})
+    for number in range(due):
+        scheduler.schedule[f"m{number}"] = ScheduleEntry(
+            name=f"m{number}",
+            task="peer.visit",
+            schedule=every,
+            args=(number, "incoming", 1),
+            last_run_at=past,
+            app=app,
+        )
+    return scheduler
+
+
+def _redbeat_scheduler(due: int):
+    from celery.schedules import schedule
+    from redbeat.schedulers import RedBeatScheduler, RedBeatSchedulerEntry, ensure_conf, get_redis
+
+    app = _peer_app("redbeat.RedBeatScheduler")
+    app.set_default()
+    ensure_conf(app)
+    past = app.now().replace(year=2020)
+    every = schedule(300.0, app=app)
+    for number in range(due):
+        RedBeatSchedulerEntry(
+            f"m{number}",
+            "peer.visit",
+            every,
+            args=(number, "incoming", 1),
+            last_run_at=past,
+            app=app,
+        ).save()
+    get_redis(app)
+    return RedBeatScheduler(app=app, lazy=True)
+
+
+if __name__ == "__main__":
+    main()
