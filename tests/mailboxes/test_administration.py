@@ -1,0 +1,95 @@
+"""Profiles and mailboxes: who may have which, and what is stored of a password."""
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.db import IntegrityError, connection, transaction
+
+from syncservice.crm.models import Queue, User
+from syncservice.mailboxes.administration import add_mailbox, save_profile
+from syncservice.mailboxes.models import EmailServerProfile, Mailbox, MailboxMapping, Schedule
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def profile() -> EmailServerProfile:
+    return save_profile(
+        "Exchange", location="https://mail.example.test/EWS/Exchange.asmx", username="svc"
+    )
+
+
+def test_a_new_mailbox_has_an_owner_and_is_due(profile):
+    box = add_mailbox("ann@example.test", profile)
+    assert MailboxMapping.objects.get(mailbox=box).user.email == "ann@example.test"
+    assert Schedule.objects.get(mailbox=box).due_at is not None
+
+
+def test_adding_the_same_mailbox_again_changes_nothing(profile):
+    add_mailbox("ann@example.test", profile)
+    add_mailbox("ANN@example.test", profile)
+    assert (Mailbox.objects.count(), MailboxMapping.objects.count()) == (1, 1)
+
+
+def test_a_user_may_have_one_mailbox_only(profile):
+    ann = User.objects.create_user("ann")
+    add_mailbox("ann@example.test", profile, user=ann)
+    with pytest.raises(ValidationError, match="may have one only"):
+        add_mailbox("second@example.test", profile, user=ann)
+    assert Mailbox.objects.count() == 1  # nothing half done
+
+
+def test_a_mailbox_of_somebody_else_is_not_taken_silently(profile):
+    add_mailbox("ann@example.test", profile)
+    with pytest.raises(ValidationError, match="belongs to"):
+        add_mailbox("ann@example.test", profile, queue=Queue.objects.create(name="Support"))
+
+
+def test_a_wrong_url_is_refused_in_words():
+    with pytest.raises(ValidationError, match="URL"):
+        save_profile("Exchange", location="mail.example.test")
+
+
+@pytest.mark.parametrize("owner", ["user", "queue"])
+def test_the_database_itself_forbids_a_second_mapping_in_force(profile, owner):
+    holder = (
+        User.objects.create_user("ann") if owner == "user" else Queue.objects.create(name="Support")
+    )
+    boxes = [
+        Mailbox.objects.create(name="x", email_address=f"{n}@example.test", profile=profile)
+        for n in range(2)
+    ]
+    MailboxMapping.objects.create(mailbox=boxes[0], **{owner: holder})
+    with pytest.raises(IntegrityError), transaction.atomic():
+        MailboxMapping.objects.create(mailbox=boxes[1], **{owner: holder})
+    with pytest.raises(IntegrityError), transaction.atomic():
+        MailboxMapping.objects.create(mailbox=boxes[0], user=User.objects.create_user("bob"))
+    with pytest.raises(IntegrityError), transaction.atomic():
+        MailboxMapping.objects.create(mailbox=boxes[1])
+
+
+def test_two_mailboxes_cannot_have_one_address_in_different_case(profile):
+    factories.mailbox(email_address="ann@example.test")
+    with pytest.raises(IntegrityError):
+        Mailbox.objects.create(name="x", email_address="Ann@Example.test")
+
+
+def test_the_database_never_sees_a_password(profile):
+    save_profile("Exchange", password="correct horse")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT password FROM mailboxes_emailserverprofile")
+        (stored,) = cursor.fetchone()
+    assert "correct horse" not in stored
+    assert EmailServerProfile.objects.get().password == "correct horse"
+
+
+def test_a_rotated_key_still_decrypts_and_a_lost_one_is_one_sentence(profile, settings):
+    from cryptography.fernet import Fernet
+
+    save_profile("Exchange", password="correct horse")
+    old = settings.CREDENTIAL_KEYS
+    settings.CREDENTIAL_KEYS = [Fernet.generate_key().decode(), *old]
+    assert EmailServerProfile.objects.get().password == "correct horse"
+    settings.CREDENTIAL_KEYS = settings.CREDENTIAL_KEYS[:1]
+    with pytest.raises(ImproperlyConfigured, match="CREDENTIAL_KEYS: none of the keys"):
+        EmailServerProfile.objects.get()
