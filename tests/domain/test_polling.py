@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from syncservice.domain.polling import Pace, next_rest
 
 
-def rests(*found: int, pace: Pace = Pace()) -> list[float]:
+def rests(*found: int) -> list[float]:
     """Give the minutes of rest after visits that found so many messages each."""
     minutes, empty = [], 0
     for items in found:
         empty = 0 if items else empty + 1
-        minutes.append(next_rest(items, False, empty, pace).length / timedelta(minutes=1))
+        minutes.append(next_rest(items, False, empty, Pace()).length / timedelta(minutes=1))
     return minutes
 
 
