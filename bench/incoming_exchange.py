@@ -38,9 +38,9 @@ def main() -> None:
 
         ours, share, peer_all, peer_only = [], [], [], []
         for address in boxes:  # in turn, so that a noisy moment hits them all
-            cpu = control.statistics()["cpu_seconds"]
+            cpu = control.statistics().cpu_seconds
             seconds = _timed(lambda: _first_visit(address, profile))  # noqa: B023 # called at once
-            share.append((control.statistics()["cpu_seconds"] - cpu) / seconds)
+            share.append((control.statistics().cpu_seconds - cpu) / seconds)
             ours.append(options.messages / seconds)
             peer_all.append(options.messages / _timed(lambda: _read_all(url, address)))  # noqa: B023
             peer_only.append(options.messages / _timed(lambda: _read_only(url, address)))  # noqa: B023

@@ -96,12 +96,12 @@ def take_account(control: SimulatorControl, addresses: list[str]) -> Account:
     reasons = dict(ItemFailure.objects.values_list("item_id", "reason"))
     account = Account(emails=Email.objects.count())
     for address in addresses:
-        for item in control.contents(address):
+        for item in control.items(address, "inbox"):
             account.delivered += 1
-            if item.item_id in links:
+            if item.id in links:
                 account.linked += 1
-            elif item.item_id in reasons:
-                account.failures.append((address, item.subject, reasons[item.item_id]))
+            elif item.id in reasons:
+                account.failures.append((address, item.subject, reasons[item.id]))
             else:
                 account.waiting.append((address, item.subject))
     account.linked -= account.emails

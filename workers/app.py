@@ -38,13 +38,13 @@ app.conf.update(
         "socket_connect_timeout": 5,
         "socket_timeout": 30,
         "health_check_interval": 25,
-        "retry_on_timeout": True,
+        # No retry_on_timeout: kombu then gives up publishing in batches.
     },
     visibility_timeout=1800,
     broker_pool_limit=4,
     task_queues=[
-        # An exchange each: Celery's default one would hand every message to all three.
-        Queue(name, Exchange(name, type="direct"), routing_key=name)
+        # The nameless exchange delivers by queue name and keeps no bindings in Redis to lose.
+        Queue(name, Exchange("", type="direct"), routing_key=name)
         for name in queues.QUEUES
     ],
     task_default_queue=queues.ASYNC_OPERATIONS,

@@ -54,6 +54,15 @@ class _Protocol(Protocol):  # type: ignore[misc] # exchangelib has no types
         session.trust_env = self._verify_tls
         return session
 
+    def close_session(self, session: Session) -> None:
+        # urllib3 closes a pool's connection when nobody refers to the pool any more, and the
+        # traceback of an error does; the server would count us that long.
+        for adapter in session.adapters.values():
+            pools = adapter.poolmanager.pools  # type: ignore[attr-defined] # of HTTPAdapter
+            for key in pools.keys():  # noqa: SIM118 # it is no dict
+                pools[key].close()
+        super().close_session(session)
+
     def get_session(self) -> Session:
         self.requests += 1
         session: Session = super().get_session()
