@@ -33,7 +33,7 @@ def main() -> None:
         boxes = [f"user{number}@example.test" for number in range(options.runs)]
         control.create_mailboxes(dict.fromkeys(boxes, PASSWORD))
         for address in boxes:
-            control.deliver_many(address, mail)
+            control.deliver_many([(address, message) for message in mail])
         profile = _profile(url)
 
         ours, share, peer_all, peer_only = [], [], [], []

@@ -147,7 +147,7 @@ def _invented(mailboxes: int) -> dict[str, list[bytes]]:
 def _fill(control: SimulatorControl, mail: dict[str, list[bytes]]) -> None:
     control.create_mailboxes(dict.fromkeys(mail, SERVICE_PASSWORD))
     for address, messages in mail.items():
-        control.deliver_many(address, messages)
+        control.deliver_many([(address, message) for message in messages])
 
 
 def _make_records(addresses: list[str], url: str) -> None:
