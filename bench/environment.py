@@ -34,6 +34,10 @@ def servers() -> Iterator[EmbeddedServers]:
             import django
 
             django.setup()
+
+            from syncservice import logs
+
+            logs.set_up("error", "text")
             from django.core.management import call_command
             from django.db import connections
 

@@ -35,6 +35,13 @@ class ExchangeServer:
         return f"ExchangeServer({self.endpoint})"  # never the password
 
 
+class _OwnCredentials(Credentials):  # type: ignore[misc] # exchangelib has no types
+    """Equal to itself alone: exchangelib's cache then gives no two conversations one protocol."""
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+
 class _Protocol(Protocol):  # type: ignore[misc] # exchangelib has no types
     """exchangelib's protocol with the profile's own time-out and certificate check."""
 
@@ -75,7 +82,7 @@ class Conversation:
     def __init__(self, server: ExchangeServer, address: str) -> None:
         self._config = Configuration(
             service_endpoint=server.endpoint,
-            credentials=Credentials(server.username, server.password),
+            credentials=_OwnCredentials(server.username, server.password),
             auth_type=server.auth_type,
             version=Version(_VERSION),
             retry_policy=HttpBorder(),

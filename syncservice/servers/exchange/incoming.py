@@ -12,12 +12,14 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
-from exchangelib.errors import ErrorItemNotFound, EWSError
+import requests
+from exchangelib.errors import ErrorItemNotFound, EWSError, MalformedResponseError, SOAPError
 from exchangelib.fields import FieldPath
 from exchangelib.items import ID_ONLY, Message
 from exchangelib.properties import DistinguishedFolderId, ItemId, Mailbox
 from exchangelib.services import GetItem, SyncFolderItems
-from exchangelib.util import MNS, TNS
+from exchangelib.util import MNS, SOAPNS, TNS
+from lxml import etree
 
 from syncservice.domain.faults import FaultError, Scope
 from syncservice.servers.exchange.conversation import Conversation, ExchangeServer
@@ -39,8 +41,21 @@ _SIZE = _paths("size")
 _MIME = _paths("mime_content", "datetime_received")
 
 
-class _BackOffRead:
-    """Reads BackOffMilliseconds wherever it stands; exchangelib sees the first Value only."""
+class _Answers:
+    """Mends how exchangelib reads answers: a byte at a time, and the first back-off value only."""
+
+    @classmethod
+    def _get_soap_parts(cls, response: requests.Response) -> tuple[Any, Any]:
+        """Parse the answer whole: ten times as fast. A cut one is refused, never half read."""
+        parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True)
+        try:
+            root = etree.fromstring(response.content, parser)
+        except etree.XMLSyntaxError as error:
+            raise SOAPError(f"Bad SOAP response: {error}") from error
+        body = root.find(f"{{{SOAPNS}}}Body")
+        if body is None:
+            raise MalformedResponseError("No Body element in SOAP response")
+        return root.find(f"{{{SOAPNS}}}Header"), body
 
     @staticmethod
     def _get_exception(code: str, text: str, msg_xml: Any = None, **more: Any) -> EWSError:
@@ -65,7 +80,7 @@ def _attach_back_off(error: EWSError, msg_xml: Any) -> None:
             error.back_off = int(value.text) / 1000
 
 
-class _ChangedIds(_BackOffRead, SyncFolderItems):  # type: ignore[misc] # exchangelib has no types
+class _ChangedIds(_Answers, SyncFolderItems):  # type: ignore[misc] # exchangelib has no types
     """SyncFolderItems that yields (item id, size), or None for a change without a message."""
 
     def _get_element_container(self, message: Any, name: str | None = None) -> Any:
@@ -82,7 +97,7 @@ class _ChangedIds(_BackOffRead, SyncFolderItems):  # type: ignore[misc] # exchan
         return Listed(item.find(f"{{{TNS}}}ItemId").get("Id"), int(size))
 
 
-class _Messages(_BackOffRead, GetItem):  # type: ignore[misc] # exchangelib has no types
+class _Messages(_Answers, GetItem):  # type: ignore[misc] # exchangelib has no types
     """GetItem that yields (MIME text, time of receipt), and every error in its item's place."""
 
     ERRORS_TO_CATCH_IN_RESPONSE = (EWSError,)
