@@ -83,13 +83,17 @@ def fenced(claim: Claim) -> Iterator[Schedule]:
         yield schedule
 
 
-def release(schedule: Schedule, rest: Rest) -> None:
-    """End the claim: the lane is due again after `rest`. To be called inside `fenced`."""
+def release(schedule: Schedule, rest: Rest, **health: Any) -> None:
+    """End the claim: the lane is due again after `rest`. To be called inside `fenced`.
+
+    `health` are columns of the schedule that say how the visit went.
+    """
     Schedule.objects.filter(pk=schedule.pk).update(
         due_at=Now() + rest.length,
         claimed_at=None,
         rest=rest.length,
         reason=rest.reason,
+        **health,
     )
 
 

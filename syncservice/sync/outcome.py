@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from django.db.models.functions import Now
 
-from syncservice.domain.faults import rest_after
+from syncservice.domain.faults import Fault, rest_after
 from syncservice.domain.polling import Pace, Rest, next_rest
 from syncservice.mailboxes.models import Schedule, VisitStatistics
 from syncservice.mailboxes.schedule import Claim, fenced, release
@@ -28,9 +28,11 @@ def record(claim: Claim, outcome: Outcome, pace: Pace, machine: str) -> Rest:
             fault_code=outcome.fault.code if outcome.fault else "",
             machine=machine,
         )
-        rest = _after_fault(schedule, outcome) if outcome.fault else _after(schedule, outcome, pace)
-        release(schedule, rest)
-    return rest
+        return (
+            _end_with_fault(schedule, outcome.fault)
+            if outcome.fault
+            else _end_well(schedule, outcome, pace)
+        )
 
 
 def postpone(claim: Claim, wait: timedelta, reason: str) -> None:
@@ -39,10 +41,13 @@ def postpone(claim: Claim, wait: timedelta, reason: str) -> None:
         release(schedule, Rest(wait, reason))
 
 
-def _after(schedule: Schedule, outcome: Outcome, pace: Pace) -> Rest:
+def _end_well(schedule: Schedule, outcome: Outcome, pace: Pace) -> Rest:
     items = outcome.stored + outcome.linked + outcome.failed
     empty_visits = 0 if items else schedule.empty_visits + 1
-    Schedule.objects.filter(pk=schedule.pk).update(
+    rest = next_rest(items, outcome.more_left, empty_visits, pace)
+    release(
+        schedule,
+        rest,
         visited_at=Now(),
         succeeded_at=Now(),
         empty_visits=empty_visits,
@@ -50,16 +55,18 @@ def _after(schedule: Schedule, outcome: Outcome, pace: Pace) -> Rest:
         fault_code="",
         fault_text="",
     )
-    return next_rest(items, outcome.more_left, empty_visits, pace)
+    return rest
 
 
-def _after_fault(schedule: Schedule, outcome: Outcome) -> Rest:
-    assert outcome.fault is not None
+def _end_with_fault(schedule: Schedule, fault: Fault) -> Rest:
     failures = schedule.failures + 1
-    Schedule.objects.filter(pk=schedule.pk).update(
+    rest = rest_after(fault, failures)
+    release(
+        schedule,
+        rest,
         visited_at=Now(),
         failures=failures,
-        fault_code=outcome.fault.code,
-        fault_text=outcome.fault.text,
+        fault_code=fault.code,
+        fault_text=fault.text,
     )
-    return rest_after(outcome.fault, failures)
+    return rest
