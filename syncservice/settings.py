@@ -92,9 +92,9 @@ MESSAGE_BYTES = read.integer("MESSAGE_BYTES", 64 * 2**20, least=2**10, most=2**3
 #: Attempts at one message that fails for a reason that may pass (F117).
 ITEM_ATTEMPTS = read.integer("ITEM_ATTEMPTS", 5, least=1, most=100, unit="attempts")
 #: A claim not finished by then is due again by itself. Keep it over the hard time limit.
-CLAIM_LEASE = read.seconds("CLAIM_LEASE_SECONDS", 330, least=1, most=86400)
+CLAIM_LEASE = read.seconds("CLAIM_LEASE_SECONDS", 330, least=0.1, most=86400)
 #: A connection slot not renewed by then is free again.
-SLOT_LEASE = read.seconds("SLOT_LEASE_SECONDS", 330, least=1, most=86400)
+SLOT_LEASE = read.seconds("SLOT_LEASE_SECONDS", 330, least=0.1, most=86400)
 #: How soon a mailbox that found no free connection slot tries again.
 SLOT_RETRY = read.seconds("SLOT_RETRY_SECONDS", 10, least=0.1, most=3600)
 
