@@ -36,9 +36,7 @@ FACTS = {
     ),
     "ErrorIncorrectUpdatePropertyCount": "An update must carry exactly one property.",
     "ErrorInternalServerError": "An internal server error occurred. The operation failed.",
-    "ErrorInternalServerTransientError": (
-        "An internal server error occurred. Try again later."
-    ),
+    "ErrorInternalServerTransientError": ("An internal server error occurred. Try again later."),
     "ErrorInvalidAttachmentId": "The attachment ID is malformed.",
     "ErrorInvalidChangeKey": "The change key is invalid.",
     "ErrorInvalidCompleteDate": "The complete date cannot be in the future.",
@@ -52,9 +50,7 @@ FACTS = {
     "ErrorInvalidPropertySet": "Set action is invalid for property.",
     "ErrorInvalidRecipients": "At least one recipient is not valid.",
     "ErrorInvalidRequest": "The request is invalid.",
-    "ErrorInvalidSyncStateData": (
-        "Synchronization state data is corrupt or otherwise invalid."
-    ),
+    "ErrorInvalidSyncStateData": ("Synchronization state data is corrupt or otherwise invalid."),
     "ErrorIrresolvableConflict": (
         "The send or update operation could not be performed because the change key passed in the "
         "request does not match the current change key for the item."
@@ -66,18 +62,12 @@ FACTS = {
     "ErrorMessageDispositionRequired": (
         "The MessageDisposition attribute is required for this request."
     ),
-    "ErrorMessageSizeExceeded": (
-        "The message exceeds the maximum supported size."
-    ),
-    "ErrorMimeContentConversionFailed": (
-        "The MIME content conversion failed."
-    ),
+    "ErrorMessageSizeExceeded": ("The message exceeds the maximum supported size."),
+    "ErrorMimeContentConversionFailed": ("The MIME content conversion failed."),
     "ErrorMimeContentInvalid": "The MIME content is invalid.",
     "ErrorMissingRecipients": "There are no recipients.",
     "ErrorMoveCopyFailed": "The move or copy operation failed.",
-    "ErrorNameResolutionMultipleResults": (
-        "Multiple results were found."
-    ),
+    "ErrorNameResolutionMultipleResults": ("Multiple results were found."),
     "ErrorNameResolutionNoResults": "No results were found.",
     "ErrorNonExistentMailbox": "The SMTP address has no mailbox associated with it.",
     "ErrorQuotaExceeded": "The mailbox has exceeded its quota.",
@@ -92,13 +82,9 @@ FACTS = {
         "SendMeetingInvitations attribute must be specified for calendar items."
     ),
     "ErrorServerBusy": "The server cannot service this request right now. Try again later.",
-    "ErrorStaleObject": (
-        "The object is stale: its change key does not match the current one."
-    ),
+    "ErrorStaleObject": ("The object is stale: its change key does not match the current one."),
     "ErrorSubmissionQuotaExceeded": "The message submission quota was exceeded.",
-    "ErrorSyncFolderNotFound": (
-        "The folder to be synchronized could not be found in the store."
-    ),
+    "ErrorSyncFolderNotFound": ("The folder to be synchronized could not be found in the store."),
     "ErrorTimeoutExpired": "The operation could not be performed because it timed out.",
     "ErrorUnsupportedPathForQuery": "The property can not be used in a query restriction.",
     "ErrorUnsupportedPathForSortGroup": "The property can not be used for sorting.",

@@ -1,0 +1,223 @@
+"""The control API: JSON over HTTP below /simulator/, for tests, benches and the demo.
+
+GET    /simulator/                      what can be done
+POST   /simulator/mailboxes             {"mailboxes": [{"address", "password"?, "name"?}]}
+GET    /simulator/mailboxes             {"mailboxes": [address...]}
+POST   /simulator/service-accounts      {"login", "password"}
+POST   /simulator/deliver?mailbox=&folder=&received=     the RFC 5322 text as the body
+POST   /simulator/deliver-many          {"messages": [{"mailbox", "mime" (base64), "folder"?,
+                                        "received"?}]}, answers {"ids": [...]}
+GET    /simulator/items?mailbox=&folder=                 {"items": [{"id", "subject", ...}]}
+POST   /simulator/items/move            {"id", "folder"}, answers {"id": new id}
+POST   /simulator/items/delete          {"id", "disposal"?}
+POST   /simulator/items/read            {"id", "is_read"}
+POST   /simulator/faults                a fault (see faults), answers {"number"}
+GET    /simulator/faults                {"faults": [{"number", "fault", "met", "used"}]}
+DELETE /simulator/faults?number=        that one, or all
+POST   /simulator/expire-sync-states
+POST   /simulator/options               {"strict_conflicts": bool}
+GET    /simulator/statistics
+DELETE /simulator/statistics            reset
+"""
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any
+
+from syncservice.simulator.exchange.errors import EwsError
+from syncservice.simulator.exchange.faults import Fault
+from syncservice.simulator.exchange.folder import Folder
+from syncservice.simulator.exchange.mailbox import DISPOSALS, Mailbox
+from syncservice.simulator.exchange.moments import read_moment, write_moment
+from syncservice.simulator.exchange.service import Service
+
+Json = dict[str, Any]
+Query = dict[str, str]
+
+
+def answer(service: Service, method: str, path: str, query: Query, body: bytes) -> tuple[int, Json]:
+    """Answer a request of the control API with a status and JSON."""
+    work = ROUTES.get((method, path.rstrip("/")))
+    if work is None:
+        return 404, {
+            "error": f"There is no {method} {path} here.",
+            "routes": sorted(map(" ".join, ROUTES)),
+        }
+    try:
+        return 200, work(service, query, body)
+    except EwsError as error:
+        return 409, {"error": error.code}
+    except KeyError as error:
+        return 400, {"error": f"{error.args[0]} is missing."}
+    except (ValueError, TypeError) as error:
+        return 400, {"error": str(error)}
+
+
+def add_mailboxes(service: Service, query: Query, body: bytes) -> Json:
+    """Create mailboxes."""
+    for one in json.loads(body)["mailboxes"]:
+        service.store.add_mailbox(one["address"], one.get("password"), one.get("name") or "")
+    return {}
+
+
+def list_mailboxes(service: Service, query: Query, body: bytes) -> Json:
+    """The addresses of all mailboxes."""
+    return {"mailboxes": [one.address for one in service.store.mailboxes.values()]}
+
+
+def add_service_account(service: Service, query: Query, body: bytes) -> Json:
+    """Create an account that may impersonate."""
+    facts = json.loads(body)
+    service.store.add_service_account(facts["login"], facts["password"])
+    return {}
+
+
+def deliver_one(service: Service, mailbox: str, folder: str, received: str, mime: bytes) -> str:
+    """Deliver one message and return its id."""
+    moment = write_moment(read_moment(received)) if received else ""
+    place = service.store.mailbox(mailbox)
+    return service.store.deliver(place, mime, folder or "inbox", moment).id
+
+
+def deliver(service: Service, query: Query, body: bytes) -> Json:
+    """Deliver the body."""
+    folder, received = query.get("folder", ""), query.get("received", "")
+    return {"id": deliver_one(service, query["mailbox"], folder, received, body)}
+
+
+def deliver_many(service: Service, query: Query, body: bytes) -> Json:
+    """Deliver many messages."""
+    ids = [
+        deliver_one(
+            service,
+            one["mailbox"],
+            one.get("folder") or "",
+            one.get("received") or "",
+            base64.b64decode(one["mime"]),
+        )
+        for one in json.loads(body)["messages"]
+    ]
+    return {"ids": ids}
+
+
+def list_items(service: Service, query: Query, body: bytes) -> Json:
+    """The items of a mailbox, or of one of its folders."""
+    mailbox = service.store.mailbox(query["mailbox"])
+    name = query.get("folder")
+    folders = [mailbox.folder_named(name)] if name else list(mailbox.folders.values())
+    return {"items": [fact for folder in folders for fact in facts_of(mailbox, folder)]}
+
+
+def facts_of(mailbox: Mailbox, folder: Folder) -> list[Json]:
+    """What the listing tells of a folder's items."""
+    return [
+        {
+            "id": item.id,
+            "change_key": item.change_key,
+            "folder": folder.well_known or folder.name,
+            "item_class": item.text("ItemClass"),
+            "subject": item.text("Subject"),
+            "is_read": item.is_set("IsRead"),
+            "is_draft": item.is_set("IsDraft"),
+            "message_id": item.text("InternetMessageId"),
+        }
+        for item in folder.items.values()
+    ]
+
+
+def move_item(service: Service, query: Query, body: bytes) -> Json:
+    """Move an item; it gets a new id."""
+    facts = json.loads(body)
+    mailbox, item = service.store.item(facts["id"])
+    return {"id": mailbox.move(item, mailbox.folder_named(facts["folder"])).id}
+
+
+def delete_item(service: Service, query: Query, body: bytes) -> Json:
+    """Delete an item."""
+    facts = json.loads(body)
+    disposal = facts.get("disposal") or "HardDelete"
+    if disposal not in DISPOSALS:
+        raise ValueError(f"disposal is one of {DISPOSALS}.")
+    mailbox, item = service.store.item(facts["id"])
+    mailbox.delete(item, disposal)
+    return {}
+
+
+def mark_read(service: Service, query: Query, body: bytes) -> Json:
+    """Set an item's read flag."""
+    facts = json.loads(body)
+    mailbox, item = service.store.item(facts["id"])
+    mailbox.set(item, {"IsRead": "true" if facts["is_read"] else "false"})
+    return {"change_key": item.change_key}
+
+
+def add_fault(service: Service, query: Query, body: bytes) -> Json:
+    """Switch a fault on."""
+    return {"number": service.plan.add(Fault.from_json(json.loads(body)))}
+
+
+def list_faults(service: Service, query: Query, body: bytes) -> Json:
+    """The faults that are on."""
+    return {
+        "faults": [
+            {"number": number, "fault": one.fault.to_json(), "met": one.met, "used": one.used}
+            for number, one in service.plan.armed.items()
+        ]
+    }
+
+
+def remove_faults(service: Service, query: Query, body: bytes) -> Json:
+    """Switch one fault off, or all."""
+    number = query.get("number")
+    service.plan.remove([int(number)] if number else list(service.plan.armed))
+    return {}
+
+
+def expire_sync_states(service: Service, query: Query, body: bytes) -> Json:
+    """Refuse every sync state handed out so far."""
+    service.store.sync_epoch += 1
+    return {}
+
+
+def set_options(service: Service, query: Query, body: bytes) -> Json:
+    """Change how the server behaves."""
+    service.store.strict_conflicts = bool(json.loads(body)["strict_conflicts"])
+    return {}
+
+
+def statistics(service: Service, query: Query, body: bytes) -> Json:
+    """The counters."""
+    return service.statistics.to_json()
+
+
+def reset_statistics(service: Service, query: Query, body: bytes) -> Json:
+    """Start counting anew."""
+    service.statistics.reset()
+    return {}
+
+
+def routes(service: Service, query: Query, body: bytes) -> Json:
+    """What can be done."""
+    return {"simulator": "Exchange", "routes": sorted(map(" ".join, ROUTES))}
+
+
+ROUTES: dict[tuple[str, str], Callable[[Service, Query, bytes], Json]] = {
+    ("GET", "/simulator"): routes,
+    ("POST", "/simulator/mailboxes"): add_mailboxes,
+    ("GET", "/simulator/mailboxes"): list_mailboxes,
+    ("POST", "/simulator/service-accounts"): add_service_account,
+    ("POST", "/simulator/deliver"): deliver,
+    ("POST", "/simulator/deliver-many"): deliver_many,
+    ("GET", "/simulator/items"): list_items,
+    ("POST", "/simulator/items/move"): move_item,
+    ("POST", "/simulator/items/delete"): delete_item,
+    ("POST", "/simulator/items/read"): mark_read,
+    ("POST", "/simulator/faults"): add_fault,
+    ("GET", "/simulator/faults"): list_faults,
+    ("DELETE", "/simulator/faults"): remove_faults,
+    ("POST", "/simulator/expire-sync-states"): expire_sync_states,
+    ("POST", "/simulator/options"): set_options,
+    ("GET", "/simulator/statistics"): statistics,
+    ("DELETE", "/simulator/statistics"): reset_statistics,
+}

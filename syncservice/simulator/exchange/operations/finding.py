@@ -1,0 +1,118 @@
+"""FindItem: filtered, sorted and paged, or a calendar view."""
+
+from collections.abc import Callable
+
+from syncservice.simulator.exchange.context import (
+    Context,
+    attribute,
+    one_child,
+    required_children,
+)
+from syncservice.simulator.exchange.errors import EwsError, schema_violation
+from syncservice.simulator.exchange.item import Item
+from syncservice.simulator.exchange.markup import Element, M, children, line_of
+from syncservice.simulator.exchange.moments import read_moment, write_moment
+from syncservice.simulator.exchange.paths import FieldPath, Path, read_path
+from syncservice.simulator.exchange.restrictions import (
+    NUMBER,
+    item_filter,
+    item_words,
+    query_filter,
+)
+from syncservice.simulator.exchange.shapes import read_item_shape
+from syncservice.simulator.exchange.views import (
+    LONGEST,
+    LONGEST_FILTERED,
+    PageView,
+    read_page_view,
+    root_folder,
+)
+
+UNSUPPORTED = ("FractionalPageItemView", "SeekToConditionPageItemView", "GroupBy", "ContactsView")
+
+
+def find_item(context: Context) -> str:
+    """The items of folders that match."""
+    element = context.element
+    traversal = attribute(element, "Traversal", ("Shallow", "SoftDeleted", "Associated"))
+    shape = read_item_shape(one_child(element, M + "ItemShape"), in_list=True)
+    for name in UNSUPPORTED:
+        if element.find(M + name) is not None:
+            raise EwsError("ErrorInvalidOperation", f"{name} is not simulated.")
+    view = read_page_view(element.find(M + "IndexedPageItemView"))
+    calendar = element.find(M + "CalendarView")
+    matches = item_filter(element.find(M + "Restriction"))
+    if calendar is not None:
+        if matches is not None:
+            raise EwsError("ErrorInvalidRestriction", "A calendar view takes no restriction.")
+        view, matches = PageView(), overlap(calendar, context)
+    query = element.findtext(M + "QueryString")
+    if query:
+        matches = query_filter(query)
+    orders = [read_order(one) for one in children(element.find(M + "SortOrder"))]
+    is_filtered = matches is not None and calendar is None
+
+    def find(one: Element) -> str:
+        _, folder = context.folder(one)
+        found = list(folder.items.values()) if traversal == "Shallow" else []
+        if matches is not None:
+            found = [item for item in found if matches(item)]
+        found = in_order(found, orders, by_start=calendar is not None)
+        longest = LONGEST_FILTERED if is_filtered else LONGEST
+        start, end = view.bounds(len(found), len(found) if calendar is not None else longest)
+        inner = "".join(shape.write(item) for item in found[start:end])
+        return root_folder("Items", inner, end, len(found))
+
+    return context.each("FindItem", required_children(element, M + "ParentFolderIds"), find)
+
+
+def overlap(view: Element, context: Context) -> Callable[[Item], bool]:
+    """The calendar view's filter: what is going on between its start and its end."""
+    start_text, end_text = view.get("StartDate"), view.get("EndDate")
+    if not start_text or not end_text:
+        raise schema_violation("CalendarView needs StartDate and EndDate.", line_of(view))
+    start = write_moment(read_moment(start_text, context.zone))
+    end = write_moment(read_moment(end_text, context.zone))
+
+    def matches(item: Item) -> bool:
+        if item.element != "CalendarItem":
+            return False
+        first, last = item.text("Start"), item.text("End")
+        # A moment without length counts when it lies within.
+        return (first < end and last > start) or (first == last and start <= first < end)
+
+    return matches
+
+
+def read_order(element: Element) -> tuple[Path, bool]:
+    """Read one FieldOrder: the path, and whether it descends."""
+    direction = attribute(element, "Order", ("Ascending", "Descending"))
+    path = read_path(children(element)[0])
+    if isinstance(path, FieldPath) and path.name in ("Body", "MimeContent", "Attachments"):
+        raise EwsError("ErrorUnsupportedPathForSortGroup")
+    return path, direction == "Descending"
+
+
+def in_order(items: list[Item], orders: list[tuple[Path, bool]], *, by_start: bool) -> list[Item]:
+    """Sort; without an order newest first, a calendar view by start."""
+    if by_start:
+        return sorted(items, key=lambda item: item.text("Start"))
+    if not orders:
+        return items[::-1]
+    for path, descends in reversed(orders):
+        items = sorted(items, key=sort_key(path), reverse=descends)
+    return items
+
+
+def sort_key(path: Path) -> Callable[[Item], tuple[int, float, str]]:
+    """Unset values first, numbers by size, texts without regard to case."""
+
+    def key(item: Item) -> tuple[int, float, str]:
+        words = item_words(item, path)
+        if not words:
+            return (0, 0.0, "")
+        if NUMBER.fullmatch(words[0]):
+            return (1, float(words[0]), "")
+        return (2, 0.0, words[0].casefold())
+
+    return key

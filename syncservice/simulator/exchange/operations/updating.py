@@ -1,0 +1,159 @@
+"""UpdateItem: updates in document order, and what happens when somebody else was faster."""
+
+from dataclasses import dataclass, field
+
+from syncservice.simulator.exchange import derived, schema
+from syncservice.simulator.exchange.class_rules import align_all_day, check_times, follow_task
+from syncservice.simulator.exchange.context import Context, attribute, required_children
+from syncservice.simulator.exchange.errors import EwsError
+from syncservice.simulator.exchange.item import Item
+from syncservice.simulator.exchange.item_reader import read_property, zone_of
+from syncservice.simulator.exchange.mailbox import Mailbox
+from syncservice.simulator.exchange.markup import Element, M, T, children, local
+from syncservice.simulator.exchange.operations.creating import DISPOSITIONS, choice
+from syncservice.simulator.exchange.operations.moving import send_saved
+from syncservice.simulator.exchange.paths import ExtendedPath, read_path
+from syncservice.simulator.exchange.values import Body, Value
+
+RESOLUTIONS = ("NeverOverwrite", "AutoResolve", "AlwaysOverwrite")
+CANCELLATIONS = (
+    "SendToNone",
+    "SendOnlyToAll",
+    "SendOnlyToChanged",
+    "SendToAllAndSaveCopy",
+    "SendToChangedAndSaveCopy",
+)
+ACTIONS = ("SetItemField", "AppendToItemField", "DeleteItemField")
+
+
+def update_item(context: Context) -> str:
+    """Change items' properties."""
+    element = context.element
+    resolution = attribute(element, "ConflictResolution", RESOLUTIONS)
+    disposition = choice(element, "MessageDisposition", DISPOSITIONS)
+    cancellations = choice(element, "SendMeetingInvitationsOrCancellations", CANCELLATIONS)
+
+    def update(one: Element) -> str:
+        named = children(one)[0]
+        mailbox, item = context.item(named)
+        if item.element == "Message" and not disposition:
+            raise EwsError("ErrorMessageDispositionRequired")
+        if item.element == "CalendarItem" and not cancellations:
+            raise EwsError("ErrorSendMeetingInvitationsOrCancellationsRequired")
+        version = context.version_of(named)
+        if version is None:
+            raise EwsError("ErrorChangeKeyRequiredForWriteOperations")
+        if version != item.version and resolution == "NeverOverwrite":
+            raise EwsError("ErrorIrresolvableConflict")
+        draft = Draft(item)
+        for change in required_children(one, T + "Updates"):
+            draft.apply(change, context)
+        resolved = resolve(context, draft, version) if resolution == "AutoResolve" else 0
+        save(mailbox, item, draft)
+        if item.element == "Message" and disposition != "SaveOnly":
+            to = context.target_folder(M + "SavedItemFolderId") or (
+                mailbox,
+                mailbox.well_known["sentitems"],
+            )
+            send_saved(context, mailbox, item, to[1] if disposition != "SendOnly" else None)
+            return f"<m:Items/>{conflicts(resolved)}"
+        inner = f"<t:{item.element}>{derived.item_id(item)}</t:{item.element}>"
+        return f"<m:Items>{inner}</m:Items>{conflicts(resolved)}"
+
+    return context.each(
+        "UpdateItem", required_children(element, M + "ItemChanges"), update, "<m:Items/>"
+    )
+
+
+def conflicts(count: int) -> str:
+    """How many properties were settled although both sides had changed them."""
+    return f"<m:ConflictResults><t:Count>{count}</t:Count></m:ConflictResults>"
+
+
+def resolve(context: Context, draft: "Draft", version: int) -> int:
+    """Merge per property, the last writer wins; returns how many had changed on both sides."""
+    both = [key for key in draft.touched if draft.item.versions.get(key, 0) > version]
+    if both and context.store.strict_conflicts:
+        raise EwsError("ErrorIrresolvableConflict")
+    if "Sensitivity" in both and draft.item.text("Sensitivity") == "Confidential":
+        draft.values["Sensitivity"] = "Confidential"  # once raised it stays
+    return len(both)
+
+
+def save(mailbox: Mailbox, item: Item, draft: "Draft") -> None:
+    """Write the outcome of all updates at once."""
+    if item.element == "CalendarItem":
+        check_times(draft.values)
+        align_all_day(draft.values)
+    changes: dict[str, Value | None] = {
+        key: draft.values.get(key)
+        for key in {*draft.values, *item.values}
+        if draft.values.get(key) != item.values.get(key)
+    }
+    mailbox.set(item, changes)
+
+
+@dataclass(slots=True)
+class Draft:
+    """The item as it will be, while updates are applied one by one."""
+
+    item: Item
+    values: dict[str, Value] = field(init=False)
+    touched: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.values = self.item.copy_values()
+
+    def apply(self, change: Element, context: Context) -> None:
+        """Apply one SetItemField, AppendToItemField or DeleteItemField."""
+        action = local(change)
+        parts = children(change)
+        if action not in ACTIONS or not parts:
+            raise EwsError("ErrorInvalidOperation", f"There is no update {action}.")
+        path = read_path(parts[0])
+        key = path.key(self.item.element)
+        if key is None:
+            raise EwsError("ErrorInvalidPropertyRequest")
+        self.check_writable(key, "Delete" if action == "DeleteItemField" else "Set")
+        if action == "DeleteItemField":
+            self.delete(key)
+        else:
+            if len(parts) != 2 or local(parts[1]) != self.item.element:
+                raise EwsError("ErrorUpdatePropertyMismatch")
+            properties = children(parts[1])
+            if len(properties) != 1:
+                raise EwsError("ErrorIncorrectUpdatePropertyCount")
+            zone = zone_of(parts[1], context.zone)
+            found = read_property(properties[0], zone)
+            if key not in found or (len(found) > 1 and not isinstance(path, ExtendedPath)):
+                raise EwsError("ErrorUpdatePropertyMismatch")
+            if action == "AppendToItemField":
+                found[key] = self.appended(key, found[key])
+            self.values |= found
+        self.touched.add(key)
+        if self.item.element == "Task" and key in ("Status", "PercentComplete", "CompleteDate"):
+            follow_task(self.values, key)
+
+    def check_writable(self, key: str, action: str) -> None:
+        """Refuse what is the server's own, or settled by sending."""
+        was_sent = self.item.element == "Message" and not self.item.is_set("IsDraft")
+        if key in schema.READ_ONLY or (was_sent and key in schema.FIXED_AFTER_SENDING):
+            raise EwsError(f"ErrorInvalidProperty{action}")
+
+    def delete(self, key: str) -> None:
+        """Delete a property; what is not there is deleted already."""
+        self.values.pop(key, None)
+        if key in schema.INDEXED:
+            for entry in [one for one in self.values if one.startswith(key + ":")]:
+                del self.values[entry]
+
+    def appended(self, key: str, more: Value) -> Value:
+        """The value with `more` behind it."""
+        old = self.values.get(key)
+        if old is None:
+            return more
+        if isinstance(old, Body) and isinstance(more, Body):
+            return Body(old.text + more.text, old.is_html)
+        if isinstance(old, tuple) and isinstance(more, tuple) and key in schema.RECIPIENT_LISTS:
+            return (*old, *more)
+        raise EwsError("ErrorInvalidPropertyAppend")

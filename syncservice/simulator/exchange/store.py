@@ -1,0 +1,154 @@
+"""All that the simulated server holds: accounts, mailboxes, and the mail between them.
+
+Pure state, no HTTP. A new store is a new run: its ids and sync states are strange to every other.
+"""
+
+import os
+import uuid
+from dataclasses import dataclass, field
+
+from syncservice.simulator.exchange.errors import EwsError
+from syncservice.simulator.exchange.folder import Folder
+from syncservice.simulator.exchange.ids import Kind, Name, read_id
+from syncservice.simulator.exchange.item import Attachment, Item
+from syncservice.simulator.exchange.mailbox import Mailbox
+from syncservice.simulator.exchange.mime import with_header, without_header
+from syncservice.simulator.exchange.moments import now, write_moment
+from syncservice.simulator.exchange.values import Value
+
+RECIPIENTS = ("ToRecipients", "CcRecipients", "BccRecipients")
+
+
+@dataclass(slots=True)
+class Store:
+    """The mailboxes by address (lower case) and number, and who may log in."""
+
+    run: bytes = field(default_factory=lambda: os.urandom(4))
+    mailboxes: dict[str, Mailbox] = field(default_factory=dict)
+    by_number: dict[int, Mailbox] = field(default_factory=dict)
+    passwords: dict[str, str] = field(default_factory=dict)  # login (lower case) -> password
+    service_accounts: set[str] = field(default_factory=set)  # logins that may impersonate
+    sync_epoch: int = 0  # raised to expire all sync states
+    strict_conflicts: bool = False  # AutoResolve refuses a property changed on both sides
+
+    def add_mailbox(self, address: str, password: str | None = None, name: str = "") -> Mailbox:
+        """Create a mailbox; without a password only service accounts reach it."""
+        key = address.lower()
+        if key in self.mailboxes:
+            raise ValueError(f"There is a mailbox {address} already.")
+        number = len(self.mailboxes) + 1
+        name = name or address.partition("@")[0].replace(".", " ").title()
+        mailbox = Mailbox(number, address, name, self.run)
+        self.mailboxes[key] = self.by_number[number] = mailbox
+        if password is not None:
+            self.passwords[key] = password
+        return mailbox
+
+    def add_service_account(self, login: str, password: str) -> None:
+        """Create an account that may impersonate every mailbox."""
+        self.passwords[login.lower()] = password
+        self.service_accounts.add(login.lower())
+
+    def may_log_in(self, login: str, password: str) -> bool:
+        """Whether these credentials are good."""
+        return self.passwords.get(login.lower()) == password
+
+    def mailbox(self, address: str) -> Mailbox:
+        """The mailbox of an address, or ErrorNonExistentMailbox."""
+        found = self.mailboxes.get(address.strip().lower().removeprefix("smtp:"))
+        if found is None:
+            raise EwsError("ErrorNonExistentMailbox")
+        return found
+
+    def _place(self, text: str | None, kind: Kind) -> tuple[Name, Mailbox]:
+        name = read_id(text)
+        if name.kind != kind:
+            is_folder = kind is Kind.FOLDER
+            raise EwsError("ErrorInvalidFolderId" if is_folder else "ErrorInvalidIdMalformed")
+        if name.run != self.run:
+            raise EwsError("ErrorItemNotFound")
+        mailbox = self.by_number.get(name.mailbox)
+        if mailbox is None:
+            raise EwsError("ErrorNonExistentMailbox")
+        return name, mailbox
+
+    def folder(self, folder_id: str | None) -> tuple[Mailbox, Folder]:
+        """The folder of an id, with its mailbox; gone: ErrorItemNotFound."""
+        name, mailbox = self._place(folder_id, Kind.FOLDER)
+        folder = mailbox.folders.get(name.number)
+        if folder is None:
+            raise EwsError("ErrorItemNotFound")
+        return mailbox, folder
+
+    def item(self, item_id: str | None) -> tuple[Mailbox, Item]:
+        """The item of an id, with its mailbox; gone: ErrorItemNotFound."""
+        name, mailbox = self._place(item_id, Kind.ITEM)
+        item = mailbox.items.get(name.number)
+        if item is None:
+            raise EwsError("ErrorItemNotFound")
+        return mailbox, item
+
+    def attachment(self, attachment_id: str | None) -> tuple[Mailbox, Item, Attachment]:
+        """The attachment of an id, with its item and mailbox."""
+        try:
+            name, mailbox = self._place(attachment_id, Kind.ATTACHMENT)
+        except EwsError as error:
+            if error.code == "ErrorInvalidIdMalformed":
+                raise EwsError("ErrorInvalidAttachmentId") from error
+            raise
+        item = mailbox.items.get(name.number)
+        for attachment in item.all_attachments() if item else ():
+            if item and attachment.number == name.part:
+                return mailbox, item, attachment
+        raise EwsError("ErrorItemNotFound")
+
+    def deliver(
+        self, mailbox: Mailbox, source: bytes, folder: str = "inbox", received: str = ""
+    ) -> Item:
+        """Put RFC 5322 text into a mailbox as an unread message; `received` as EWS writes it."""
+        moment = received or write_moment(now())
+        values: dict[str, Value] = {
+            "ItemClass": "IPM.Note",
+            "IsRead": "false",
+            "IsDraft": "false",
+            "DateTimeReceived": moment,
+            "DateTimeCreated": moment,
+        }
+        item = Item.of_mime(source, values)
+        return mailbox.add(item, mailbox.folder_named(folder))
+
+    def send(self, sender: Mailbox, item: Item) -> None:
+        """Deliver a message to every recipient who has a mailbox here.
+
+        The item itself becomes a sent one: it gets the ids and dates of a sent message.
+        """
+        recipients = item.people(*RECIPIENTS)
+        if not recipients:
+            raise EwsError("ErrorInvalidRecipients")
+        if any("@" not in one.email for one in recipients):
+            raise EwsError("ErrorInvalidRecipients")
+        self._stamp(sender, item)
+        delivered = without_header(item.mime(), "Bcc")
+        addresses = dict.fromkeys(one.email.lower() for one in recipients)
+        for address in addresses:
+            mailbox = self.mailboxes.get(address)
+            if mailbox is not None:
+                self.deliver(mailbox, delivered)
+
+    def _stamp(self, sender: Mailbox, item: Item) -> None:
+        """Give a message what sending gives it."""
+        source = item.source
+        message_id = f"<{uuid.uuid4().hex}@{sender.address.partition('@')[2] or 'localhost'}>"
+        if not item.people("From"):
+            item.values["From"] = (sender.owner,)
+            source = source and with_header(source, "From", f"{sender.name} <{sender.address}>")
+        item.values.setdefault("Sender", (sender.owner,))
+        if not item.text("InternetMessageId"):
+            item.values["InternetMessageId"] = message_id
+            source = source and with_header(source, "Message-ID", message_id)
+        moment = write_moment(now())
+        item.values |= {"DateTimeSent": moment, "IsDraft": "false", "IsFromMe": "true"}
+        item.values |= {"IsSubmitted": "false", "IsRead": "true", "DateTimeReceived": moment}
+        item.source = source
+        item.headers = []
+        item.rendered.clear()
