@@ -15,7 +15,7 @@ import structlog
 from celery.beat import Scheduler
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections
-from kombu.exceptions import OperationalError
+from kombu.exceptions import KombuError
 
 from syncservice.mailboxes import schedule
 
@@ -47,13 +47,20 @@ class MailboxScheduler(Scheduler):
             count = dispatch(self.app, self.producer)
         except DatabaseError as error:
             log.error("dispatch.database_unavailable", error=str(error).strip().split("\n")[0])
-        except OperationalError as error:
+        except (KombuError, *self.connection.recoverable_connection_errors) as error:
             log.error("dispatch.broker_unavailable", error=str(error))
+            self._forget_connection()
         else:
             if count:
                 log.info("dispatch.published", count=count)
             return count
         return 0
+
+    def _forget_connection(self) -> None:
+        """Let Celery's cached connection and producer be made anew when they are next used."""
+        self.connection.release()
+        del self.__dict__["connection"]
+        self.__dict__.pop("producer", None)
 
 
 def dispatch(app: Any, producer: Any) -> int:
@@ -62,5 +69,6 @@ def dispatch(app: Any, producer: Any) -> int:
     task = app.tasks["mailboxes.visit"]
     with producer.batch():  # one round trip to Redis, not one a message
         for claim in claims:
-            task.apply_async(claim, producer=producer)
+            # kombu's own retry would go on with a channel that the batch doesn't know.
+            task.apply_async(claim, producer=producer, retry=False)
     return len(claims)

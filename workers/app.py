@@ -43,14 +43,14 @@ app.conf.update(
     visibility_timeout=1800,
     broker_pool_limit=4,
     task_queues=[
-        # The nameless exchange delivers by queue name and keeps no bindings in Redis to lose.
-        Queue(name, Exchange("", type="direct"), routing_key=name)
+        # An exchange each: Celery's default one would show, and bind, all three as one.
+        Queue(name, Exchange(name, type="direct"), routing_key=name)
         for name in queues.QUEUES
     ],
     task_default_queue=queues.ASYNC_OPERATIONS,
     task_create_missing_queues=False,
     task_routes={f"{name}.*": {"queue": name} for name in queues.QUEUES},
-    task_annotations={f"{name}.*": queue.limits() for name, queue in queues.QUEUES.items()},
+    task_annotations=[queues.Limits()],
     task_ignore_result=True,
     task_store_errors_even_if_ignored=False,
     task_serializer="json",

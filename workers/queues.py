@@ -54,6 +54,14 @@ QUEUES = {
 }
 
 
+class Limits:
+    """A Celery annotation: every task has the time limits of the queue that it is named after."""
+
+    def annotate(self, task: Any) -> dict[str, float] | None:
+        queue = QUEUES.get(task.name.partition(".")[0])
+        return queue.limits() if queue else None
+
+
 def worker_settings(selected: Iterable[str]) -> dict[str, Any]:
     """Return Celery settings for a worker on the `selected` queues; none selected means all."""
     served = [QUEUES[name] for name in selected if name in QUEUES] or list(QUEUES.values())
