@@ -49,7 +49,8 @@ def main() -> None:
         median = statistics.median
         print(
             f"incoming_exchange  messages={options.messages}  ours_stored={median(ours):.0f}/s  "
-            f"exchangelib_all={median(peer_all):.0f}/s  exchangelib_only={median(peer_only):.0f}/s  "
+            f"exchangelib_all={median(peer_all):.0f}/s  "
+            f"exchangelib_only={median(peer_only):.0f}/s  "
             f"ratio_all={median(ours) / median(peer_all):.1f}  "
             f"ratio_only={median(ours) / median(peer_only):.1f}  "
             f"simulator_share={100 * median(share):.0f}%  "

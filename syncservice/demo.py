@@ -92,13 +92,13 @@ def take_account(control: SimulatorControl, addresses: list[str]) -> Account:
     from syncservice.crm.models import Email
     from syncservice.mailboxes.models import RemoteItem
 
-    links = {item: email for item, email in RemoteItem.objects.values_list("item_id", "email_id")}
+    linked = set(RemoteItem.objects.values_list("item_id", flat=True))
     reasons = dict(ItemFailure.objects.values_list("item_id", "reason"))
     account = Account(emails=Email.objects.count())
     for address in addresses:
         for item in control.items(address, "inbox"):
             account.delivered += 1
-            if item.id in links:
+            if item.id in linked:
                 account.linked += 1
             elif item.id in reasons:
                 account.failures.append((address, item.subject, reasons[item.id]))

@@ -20,11 +20,11 @@ try:
 except ImproperlyConfigured as error:
     sys.exit(f"Error: {error}")  # Celery would print a traceback
 
-from django.conf import settings  # noqa: E402
-from django.db import connections  # noqa: E402
+from django.conf import settings
+from django.db import connections
 
-from syncservice import logs  # noqa: E402
-from workers import queues  # noqa: E402
+from syncservice import logs
+from workers import queues
 
 app = Celery("syncservice")
 app.conf.update(
