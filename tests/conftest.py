@@ -10,6 +10,7 @@ from pathlib import Path
 import django
 import pytest
 from cryptography.fernet import Fernet
+from django.conf import settings
 
 from syncservice.embedded import EmbeddedServers
 
@@ -34,6 +35,7 @@ if worker is None:
 else:
     base = os.environ["REDIS_URL"].rsplit("/", 1)[0]
     os.environ["REDIS_URL"] = f"{base}/{int(worker.removeprefix('gw')) + 1}"
+    settings.REDIS_URL = os.environ["REDIS_URL"]  # pytest-django has read the settings already
 
 django.setup()
 

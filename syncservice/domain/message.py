@@ -97,7 +97,7 @@ def parse(mime: bytes) -> Message:
     content = content_of(root, warnings)
     if not root.keys() and not content.attachments and not (content.text + content.html).strip():
         raise UnreadableMessage("There is neither a header nor any text in it.")
-    reader = _HeaderReader(root, warnings)
+    reader = _HeaderReader.of(root, warnings)
     subject = reader.text("subject")
     parties = tuple(_each_once(reader.parties()))
     sent_at = _moment(reader.text("date"), warnings)
@@ -153,7 +153,13 @@ class _HeaderReader:
     """Reads the fields of one header as text."""
 
     root: Part
+    charset: str  # declared for the body; undeclared 8-bit header text may be in it too
     warnings: Warnings
+
+    @classmethod
+    def of(cls, root: Part, warnings: Warnings) -> "_HeaderReader":
+        declared = header(root, "content-type")
+        return cls(root, parameters(declared, "", Warnings()).get("charset", ""), warnings)
 
     def text(self, name: str) -> str:
         """Return the first field called `name`, '' if there is none."""
@@ -163,7 +169,7 @@ class _HeaderReader:
         values = headers(self.root, name)
         if any(len(value) >= LONGEST_HEADER for value in values):
             self.warnings.add(f"a {name} header was cut after {LONGEST_HEADER} characters")
-        return [header_text(value, self._charset(), self.warnings) for value in values]
+        return [header_text(value, self.charset, self.warnings) for value in values]
 
     def parties(self) -> Iterable[Party]:
         yield from self._senders()
@@ -188,15 +194,11 @@ class _HeaderReader:
 
     def _parties(self, role: Role, found: Iterable[Address]) -> Iterable[Party]:
         for one in found:
-            name = header_text(one.name, self._charset(), self.warnings)
+            name = header_text(one.name, self.charset, self.warnings)
             yield Party(role, on_one_line(one.address), name)
 
     def _unfolded(self, value: str) -> str:
-        return unfolded(value, self._charset(), self.warnings)
-
-    def _charset(self) -> str:
-        declared = header(self.root, "content-type")
-        return parameters(declared, "", Warnings()).get("charset", "")
+        return unfolded(value, self.charset, self.warnings)
 
 
 def _each_once(parties: Iterable[Party]) -> Iterable[Party]:
