@@ -187,6 +187,7 @@ INSTALLED_APPS = [
     "syncservice.console",
 ]
 MIDDLEWARE = [
+    "syncservice.console.headers.SecurityHeaders",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -229,7 +230,6 @@ LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("nl", _("Dutch"))]
 LOCALE_PATHS = [PACKAGE / "locale"]
 STATIC_URL = "static/"
-STATIC_ROOT = DATA_FOLDER / "static"
 # Found through the app folders, so an installed wheel needs no collectstatic.
 WHITENOISE_USE_FINDERS = True
 LOGGING_CONFIG = None  # syncservice.logs sets logging up for every process in one way

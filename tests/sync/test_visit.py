@@ -76,11 +76,12 @@ def test_a_record_holds_what_the_message_said(server, box):
     assert (email.status, email.state) == (Email.Status.RECEIVED, Email.State.COMPLETED)
     assert email.text.strip() == "The body of Offer."
     assert email.in_reply_to == "<first@x.test>"
-    parties = {(p.get_participation_display(), p.address, p.name) for p in email.parties.all()}
+    parties = set(email.parties.values_list("participation", "address", "name"))
+    part = ActivityParty.Participation
     assert parties == {
-        ("from", "ann@customer.test", "Ann Ash"),
-        ("to", "user@example.test", ""),
-        ("to", "bob@example.test", "Bob"),
+        (part.SENDER, "ann@customer.test", "Ann Ash"),
+        (part.TO, "user@example.test", ""),
+        (part.TO, "bob@example.test", "Bob"),
     }
 
 
