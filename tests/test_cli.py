@@ -12,8 +12,8 @@ import pytest
 from django.db import connection
 
 from syncservice.mailboxes.models import EmailServerProfile, Mailbox
-from syncservice.simulator.exchange import ExchangeSimulator
 from tests.servers.test_exchange_faults import self_signed  # noqa: F401 # a fixture
+from tests.simulator.answers import checked_simulator
 
 ROOT = Path(__file__).parent.parent
 
@@ -48,7 +48,7 @@ def run(transactional_db, redis_client):
 
 @pytest.fixture
 def simulator():
-    with ExchangeSimulator({"ann@example.test": "pw"}, {"svc": "pw"}) as running:
+    with checked_simulator({"ann@example.test": "pw"}, {"svc": "pw"}) as running:
         yield running
 
 
@@ -92,7 +92,7 @@ def test_a_wrong_or_unreachable_server_is_one_line(run, simulator, location, sen
 
 
 def test_a_refused_certificate_is_one_line(run, self_signed):  # noqa: F811
-    with ExchangeSimulator(tls_cert=self_signed) as secure:
+    with checked_simulator(tls_cert=self_signed) as secure:
         configure(run, secure.ews_url)
         result = run("check")
     assert result.returncode == 1

@@ -9,8 +9,8 @@ from syncservice.domain.faults import FaultError, Nature
 from syncservice.servers.exchange.conversation import ExchangeServer
 from syncservice.servers.exchange.incoming import ExchangeIncoming
 from syncservice.servers.gateway import Fetched, Gone, Incoming
-from syncservice.simulator.exchange import ExchangeSimulator
 from tests.memory_gateway import MemoryIncoming, MemoryServer, mime
+from tests.simulator.answers import checked_simulator
 
 ADDRESS = "user@example.test"
 
@@ -45,7 +45,7 @@ def memory() -> Iterator[World]:
 
 
 def exchange() -> Iterator[World]:
-    with ExchangeSimulator() as simulator:
+    with checked_simulator() as simulator:
         simulator.control.create_service_account("svc", "pw")
         simulator.control.create_mailbox(ADDRESS, "pw")
         server = ExchangeServer(simulator.ews_url, "svc", "pw", "basic", impersonate=True)

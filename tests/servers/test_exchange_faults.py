@@ -16,9 +16,9 @@ from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Sco
 from syncservice.servers.exchange.conversation import ExchangeServer
 from syncservice.servers.exchange.incoming import ExchangeIncoming
 from syncservice.servers.gateway import Fetched, NotFetched
-from syncservice.simulator.exchange import ExchangeSimulator
 from syncservice.simulator.exchange import Fault as ServerFault
 from tests.memory_gateway import mime
+from tests.simulator.answers import checked_simulator
 
 ADDRESS = "user@example.test"
 T, TH, P, R = Nature.TRANSIENT, Nature.THROTTLED, Nature.PERMANENT, Nature.RESYNC
@@ -26,7 +26,7 @@ T, TH, P, R = Nature.TRANSIENT, Nature.THROTTLED, Nature.PERMANENT, Nature.RESYN
 
 @pytest.fixture(scope="module")
 def simulator():
-    with ExchangeSimulator() as running:
+    with checked_simulator() as running:
         running.control.create_service_account("svc", "pw")
         running.control.create_mailbox(ADDRESS, "pw")
         yield running
@@ -159,7 +159,7 @@ def self_signed(tmp_path_factory) -> Path:
 
 
 def test_a_certificate_nobody_vouches_for_is_refused_unless_the_profile_says_otherwise(self_signed):
-    with ExchangeSimulator(tls_cert=self_signed) as secure:
+    with checked_simulator(tls_cert=self_signed) as secure:
         fault = ask(secure.ews_url)
         assert (fault.code, fault.nature) == ("exchange.certificate_refused", Nature.PERMANENT)
 

@@ -1,4 +1,4 @@
-"""A simulator for each test, and a record of every answer it gives."""
+"""A simulator for each test, whose every answer is checked."""
 
 from collections.abc import Callable, Iterator
 
@@ -10,6 +10,8 @@ from lxml import etree
 
 from syncservice.simulator.exchange import ExchangeSimulator
 
+from .answers import checked_simulator
+
 ALICE, BOB = "alice@example.test", "bob@example.test"
 MAILBOXES = {ALICE: "alice's password", BOB: "bob's password"}
 SERVICE_ACCOUNT = ("svc", "service password")
@@ -20,25 +22,11 @@ NAMESPACES = {
     "e": "http://schemas.microsoft.com/exchange/services/2006/errors",
 }
 
-#: Every EWS exchange of this run: the test's name, request, status, answer.
-RECORD: list[tuple[str, bytes, int, bytes]] = []
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Check the recorded answers when there are some: last."""
-    items.sort(key=lambda item: item.name == "test_every_answer_of_this_run_is_valid")
-
 
 @pytest.fixture
-def simulator(request: pytest.FixtureRequest) -> Iterator[ExchangeSimulator]:
-    name = request.node.nodeid
-
-    def witness(asked: bytes, status: int, answered: bytes) -> None:
-        RECORD.append((name, asked, status, answered))
-
-    with ExchangeSimulator(MAILBOXES, dict([SERVICE_ACCOUNT]), witness=witness) as running:
+def simulator() -> Iterator[ExchangeSimulator]:
+    with checked_simulator(MAILBOXES, dict([SERVICE_ACCOUNT])) as running:
         yield running
-    assert running.service.statistics.bugs == 0, "the simulator has a bug; see the log"
 
 
 @pytest.fixture
