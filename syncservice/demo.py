@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -213,7 +214,11 @@ def _screen(
     bar = ProgressBar(total=max(account.delivered, 1), completed=done, width=60)
     states = Counter(processes.states().values())
     running = Text(", ".join(f"{count} {state.lower()}" for state, count in states.items()))
-    parts: list[RenderableType] = [heading, bar, Text("processes: ", style="dim") + running]
+    parts: list[RenderableType] = [
+        heading,
+        Padding(bar, (0, 0)),
+        Text("processes: ", style="dim") + running,
+    ]
     if console.is_terminal:
         parts.append(_table())
     return Group(*parts)
@@ -223,8 +228,10 @@ def _table() -> Table:
     from syncservice.alerts.overview import overview
 
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("mailbox", "state", "last visit", "next visit", "why", "emails", "failures"):
-        table.add_column(name, no_wrap=True, justify="right" if "il" in name[1:] else "left")
+    for name in ("mailbox", "state", "last visit", "next visit", "why"):
+        table.add_column(name, no_wrap=True)
+    for name in ("emails", "failures"):
+        table.add_column(name, justify="right")
     for row in overview(limit=max(console.height - 8, 5)):
         table.add_row(*_cells(row))
     return table
@@ -257,7 +264,7 @@ def _summarise(account: Account, elapsed: float) -> None:
     table.add_row(f"{account.emails:,}", "email records in the CRM")
     table.add_row(f"{account.linked:,}", "copies of a message that is a record already")
     table.add_row(f"{len(account.failures):,}", "item failures, each with its reason")
-    table.add_row(f"{len(account.waiting):,}", "not visited yet")
+    table.add_row(f"{len(account.waiting):,}", "arrived since the last visit")
     console.print(table)
     for title, rows in (("Item failures", account.failures), ("Waiting", account.waiting)):
         for address, subject, *reason in rows[:20]:

@@ -16,7 +16,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("url")
     parser.add_argument("addresses", nargs="+")
-    parser.add_argument("--per-minute", type=float, default=60.0)
+    parser.add_argument("--per-minute", type=float, default=150.0)
     parser.add_argument("--seed", type=int, default=2)
     options = parser.parse_args()
 
