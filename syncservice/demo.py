@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group
 from rich.live import Live
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
@@ -185,13 +185,18 @@ def _watch(
     deadline = began + seconds if seconds else None
     if once:
         deadline = min(deadline or float("inf"), time.monotonic() + SETTLE_SECONDS)
-    with Live(console=console, refresh_per_second=4, transient=console.is_terminal) as live:
+    # Where nobody watches a screen, a line every few seconds tells the same.
+    with Live(console=console, refresh_per_second=4, transient=True) as live:
         while not (stop.is_set() or settled or (deadline and time.monotonic() > deadline)):
             account = take_account(control, addresses)
             elapsed = time.monotonic() - began
             if first_mail is None and account.emails:
                 first_mail = elapsed
-            live.update(_screen(account, processes, elapsed, first_mail), refresh=True)
+            progress = _progress(account, elapsed, first_mail)
+            if console.is_terminal:
+                live.update(_screen(account, processes, progress), refresh=True)
+            else:
+                console.print(progress)
             settled = once and not account.waiting
             if not processes.is_running():
                 console.print(f"supervisord ended; see {FOLDER / 'logs' / 'supervisord.log'}")
@@ -201,27 +206,23 @@ def _watch(
         console.print(f"The first mail was in the CRM {first_mail:.1f} s after the start.")
 
 
-def _screen(
-    account: Account, processes: Processes, elapsed: float, first_mail: float | None
-) -> Group:
+def _progress(account: Account, elapsed: float, first_mail: float | None) -> Text:
     done = account.delivered - len(account.waiting)
-    heading = Text.assemble(
+    return Text.assemble(
         (f"{done:,}", "bold green"),
         f" of {account.delivered:,} messages are in the CRM or accounted for",
         f" · {len(account.failures)} item failures · {elapsed:.0f} s",
         f" · first mail after {first_mail:.1f} s" if first_mail is not None else "",
     )
+
+
+def _screen(account: Account, processes: Processes, progress: Text) -> Group:
+    done = account.delivered - len(account.waiting)
     bar = ProgressBar(total=max(account.delivered, 1), completed=done, width=60)
     states = Counter(processes.states().values())
     running = Text(", ".join(f"{count} {state.lower()}" for state, count in states.items()))
-    parts: list[RenderableType] = [
-        heading,
-        Padding(bar, (0, 0)),
-        Text("processes: ", style="dim") + running,
-    ]
-    if console.is_terminal:
-        parts.append(_table())
-    return Group(*parts)
+    processes_line = Text("processes: ", style="dim") + running
+    return Group(progress, Padding(bar, (0, 0)), processes_line, _table())
 
 
 def _table() -> Table:
