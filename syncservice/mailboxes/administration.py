@@ -37,10 +37,11 @@ def add_mailbox(
 ) -> Mailbox:
     """Create or change the mailbox `address` of a user or a queue, and make it due.
 
-    Without either, the user with this address is meant, or made. Raise ValidationError when the
-    mailbox is somebody else's, or the owner has another one (F006).
+    Without either, its owner stays, or is the user with this address, made if need be. Raise
+    ValidationError when the mailbox is somebody else's, or the owner has another one (F006).
     """
-    if user is None and queue is None:
+    named = user is not None or queue is not None
+    if not named:
         user = User.objects.filter(email__iexact=address).first() or User.objects.create_user(
             username=address, email=address
         )
@@ -51,7 +52,8 @@ def add_mailbox(
         setattr(mailbox, field, value)
     mailbox.full_clean()
     mailbox.save()
-    _map(mailbox, user, queue)
+    if named or not mailbox.mappings.filter(ended_at=None).exists():
+        _map(mailbox, user, queue)
     schedule.plan([mailbox.pk])
     return mailbox
 

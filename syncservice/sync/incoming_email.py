@@ -30,6 +30,17 @@ from syncservice.servers.gateway import Fetched, Gone, Listed, NotFetched
 
 log = structlog.get_logger()
 
+#: What a bug in reading one message raises (invariant 6); a time limit or want of memory is none.
+_PARSER_BUGS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -127,8 +138,7 @@ class Inbox:
             message = parse(fetched.mime)
         except UnreadableMessage as error:
             return _item_fault("email.unreadable", str(error))
-        except Exception as error:  # an item's outermost loop (invariant 6):
-            # a bug of ours in reading one stranger's message must not stop the mailbox.
+        except _PARSER_BUGS as error:  # one stranger's message must not stop the mailbox
             log.exception("email.parser_failed", mailbox_id=self.claim.mailbox_id)
             return _item_fault(
                 "email.parser_failed",

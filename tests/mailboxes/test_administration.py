@@ -45,6 +45,13 @@ def test_a_mailbox_of_somebody_else_is_not_taken_silently(profile):
         add_mailbox("ann@example.test", profile, queue=Queue.objects.create(name="Support"))
 
 
+def test_adding_a_mailbox_again_keeps_the_owner_it_was_given_since(profile):
+    support = Queue.objects.create(name="Support")
+    add_mailbox("help@example.test", profile, queue=support)
+    add_mailbox("help@example.test", profile)  # what `up` does at every start
+    assert MailboxMapping.objects.get(ended_at=None).queue == support
+
+
 def test_a_wrong_url_is_refused_in_words():
     with pytest.raises(ValidationError, match="URL"):
         save_profile("Exchange", location="mail.example.test")

@@ -192,6 +192,22 @@ def test_one_corrupt_item_fails_in_its_place_and_the_others_come(simulator):
     assert (corrupt.fault.code, corrupt.fault.scope) == ("exchange.corrupt_data", Scope.EMAIL)
 
 
+@pytest.mark.parametrize("code", ["ErrorInternalServerError", "ErrorAccessDenied"])
+def test_trouble_with_one_item_is_the_items_and_may_pass_when_others_come(simulator, code):
+    ids = [simulator.control.deliver(ADDRESS, mime(f"{code} {n}")) for n in range(3)]
+    simulator.control.add_fault(
+        ServerFault(kind="message", code=code, item_id=ids[1], operation="GetItem")
+    )
+    server = ExchangeServer(simulator.ews_url, "svc", "pw", "basic", impersonate=True)
+    with ExchangeIncoming(server, ADDRESS) as gateway:
+        items = [item for item in gateway.page("", 500).items if item.item_id in ids]
+        answers = {answer.item_id: answer for answer in gateway.fetch(items)}
+    refused = answers[ids[1]]
+    assert isinstance(refused, NotFetched)
+    assert (refused.fault.scope, refused.fault.nature) == (Scope.EMAIL, Nature.TRANSIENT)
+    assert isinstance(answers[ids[2]], Fetched)
+
+
 def test_a_busy_answer_for_one_item_of_a_batch_is_the_whole_mailboxs_fault(simulator):
     simulator.control.deliver(ADDRESS, mime("one"))
     simulator.control.add_fault(

@@ -5,6 +5,7 @@ because a wait is the only answer that never makes things worse.
 """
 
 import contextlib
+import dataclasses
 import socket
 import ssl
 from collections.abc import Iterator
@@ -52,6 +53,20 @@ _ITEM = {
     "ErrorInvalidIdMalformed",
     "ErrorUnsupportedMimeConversion",
     "ErrorMissingArgument",
+}
+
+
+#: Codes in an item's place that tell of the mailbox's store: the others would meet them too.
+_STORE = {
+    "exchange.mailbox_store_unavailable",
+    "exchange.mailbox_move_in_progress",
+    "exchange.mailbox_failover",
+    "exchange.connection_failed",
+    "exchange.a_d_unavailable",
+    "exchange.insufficient_resources",
+    "exchange.timeout_expired",
+    "exchange.batch_processing_stopped",
+    "exchange.internal_server_transient_error",
 }
 
 
@@ -118,6 +133,19 @@ def fault_of_response_code(code: str, text: str, back_off: float | None) -> Faul
         text=text[:1000],
         retry_after=timedelta(seconds=min(back_off, 86400)) if back_off else None,
     )
+
+
+def fault_of_item(fault: Fault, alone: bool) -> Fault:
+    """Say whose an error in an item's place is: the item's, or that of the whole mailbox.
+
+    Exchange answers ErrorInternalServerError, and others, for one corrupt item; were that the
+    mailbox's fault, its page would be read again for ever and all newer mail would wait.
+    """
+    if not alone or fault.nature in (Nature.THROTTLED, Nature.RESYNC) or fault.code in _STORE:
+        return fault
+    if fault.scope is Scope.EMAIL:
+        return fault
+    return dataclasses.replace(fault, scope=Scope.EMAIL, nature=Nature.TRANSIENT)
 
 
 def fault_of_ews_error(error: EWSError) -> Fault:

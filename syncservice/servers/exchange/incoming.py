@@ -25,6 +25,7 @@ from syncservice.domain.faults import FaultError, Scope
 from syncservice.servers.exchange.conversation import Conversation, ExchangeServer
 from syncservice.servers.exchange.faults import (
     fault_of_ews_error,
+    fault_of_item,
     fault_of_response_code,
     faults_translated,
 )
@@ -174,14 +175,19 @@ class ExchangeIncoming:
                     None,
                 )
             )
-        return (_answer(item, answer) for item, answer in zip(items, answers, strict=True))
+        # One item's trouble is its own when another came; nobody else to ask when it is alone.
+        alone = len(answers) == 1 or any(isinstance(answer, tuple) for answer in answers)
+        return (_answer(*pair, alone) for pair in zip(items, answers, strict=True))
 
 
-def _answer(item: Listed, answer: tuple[str, str] | EWSError) -> Fetched | NotFetched | Gone:
+def _answer(
+    item: Listed, answer: tuple[str, str] | EWSError, alone: bool
+) -> Fetched | NotFetched | Gone:
+    """Translate one item's answer; `alone`: an error of an unknown kind is this item's only."""
     if isinstance(answer, ErrorItemNotFound):
         return Gone(item.item_id)
     if isinstance(answer, EWSError):
-        fault = fault_of_ews_error(answer)
+        fault = fault_of_item(fault_of_ews_error(answer), alone)
         if fault.scope is not Scope.EMAIL:
             raise FaultError(fault) from answer  # it would meet the next request too
         return NotFetched(item.item_id, fault)
