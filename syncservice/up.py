@@ -31,7 +31,7 @@ def run(seconds: float | None) -> int:
         console.print(f"The console is at http://{settings.WEB_BIND}/ — Ctrl-C stops everything.")
         console.print(f"Logs: {settings.DATA_FOLDER / 'logs'}")
         stop_requested().wait(seconds)
-        console.print("Stopping: running visits finish their page first…")
+        console.print("Stopping: running visits get a minute to finish…")
     return 0
 
 
