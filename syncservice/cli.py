@@ -1,4 +1,4 @@
-"""The command line: `syncservice up|demo|check|profile|mailbox|failures|keys|manage`.
+"""The command line: `syncservice up|demo|check|profile|mailbox|alerts|failures|keys|manage`.
 
 A user never sees a traceback for what a user can mend: every such error is one sentence with the
 remedy and exit status 1. Django is set up only by the commands that need it.
@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from syncservice.mailboxes.models import EmailServerProfile
+    from syncservice.mailboxes.models import EmailServerProfile, Mailbox
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -145,6 +146,8 @@ def profile() -> None:
 @click.option("--impersonation/--no-impersonation", default=None)
 @click.option("--verify-tls/--no-verify-tls", default=None)
 @click.option("--connections", type=click.IntRange(1, 65536), help="At most so many at a time.")
+@click.option("--requests-per-second", type=click.IntRange(0, 10000), help="0 is no limit.")
+@click.option("--minimum-interval", type=click.IntRange(0, 1440), help="Minutes between visits.")
 def set_profile(name: str, ask_password: bool, **given: Any) -> None:
     """Create or change the profile NAME."""
     _django()
@@ -157,6 +160,8 @@ def set_profile(name: str, ask_password: bool, **given: Any) -> None:
         "impersonation": "use_impersonation",
         "verify_tls": "verify_tls",
         "connections": "maximum_concurrent_connections",
+        "requests_per_second": "maximum_requests_per_second",
+        "minimum_interval": "minimum_polling_interval_minutes",
     }
     fields = {columns[key]: given[key] for key in columns if given[key] is not None}
     if given["authentication"]:
@@ -244,6 +249,63 @@ def list_mailboxes(as_json: bool) -> None:
     _show(rows, as_json)
 
 
+@mailbox.command()
+@click.argument("address")
+@click.option("--json", "as_json", is_flag=True)
+def why(address: str, as_json: bool) -> None:
+    """Say why the mailbox ADDRESS is due when it is, and what was decided before."""
+    _django()
+    from syncservice.alerts.why import why as explain
+
+    lanes = explain(_mailbox_at(address))
+    if as_json:
+        click.echo(json.dumps([asdict(lane) for lane in lanes], default=str, indent=2))
+        return
+    for lane in lanes:
+        click.echo(f"{lane.lane}: {lane.sentence}")
+        click.echo(
+            f"  its server bears {lane.server_connections} connections now; "
+            f"{lane.server_in_flight} visits are claimed"
+        )
+        for decision in lane.decisions:
+            click.echo(
+                f"  {decision.visit_ended_at:%Y-%m-%d %H:%M:%S}  "
+                f"rest {decision.rest.total_seconds():.0f} s: {decision.reason}"
+            )
+
+
+@mailbox.command()
+@click.argument("address")
+def resume(address: str) -> None:
+    """Visit the mailbox ADDRESS again, which was parked because its visits ended their worker."""
+    _django()
+    from syncservice.alerts.alerts import resume_parked
+
+    if not resume_parked(_mailbox_at(address).pk):
+        raise click.UsageError(f"{address} is not parked; see `syncservice mailbox why {address}`")
+    click.echo(f"Resumed {address}; it is due now")
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True)
+def alerts(as_json: bool) -> None:
+    """List what a person has to know of mailboxes, as long as it holds."""
+    _django()
+    from syncservice.alerts.models import Alert
+
+    open_ones = Alert.objects.filter(ended_at=None).select_related("mailbox")
+    rows = [
+        {
+            "mailbox": row.mailbox.email_address,
+            "code": row.code,
+            "text": row.text,
+            "raised": row.raised_at,
+        }
+        for row in open_ones.order_by("-raised_at")
+    ]
+    _show(rows, as_json)
+
+
 @cli.command()
 @click.option("--json", "as_json", is_flag=True)
 def failures(as_json: bool) -> None:
@@ -283,6 +345,15 @@ def _profile_named(name: str) -> "EmailServerProfile":
     found = EmailServerProfile.objects.filter(name=name).first()
     if found is None:
         raise click.UsageError(f"there is no profile {name!r}; see `syncservice profile list`")
+    return found
+
+
+def _mailbox_at(address: str) -> "Mailbox":
+    from syncservice.mailboxes.models import Mailbox
+
+    found = Mailbox.objects.defer("password").filter(email_address__iexact=address).first()
+    if found is None:
+        raise click.UsageError(f"there is no mailbox {address!r}; see `syncservice mailbox list`")
     return found
 
 

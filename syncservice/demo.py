@@ -240,7 +240,13 @@ def _table() -> Table:
 
 def _cells(row: "MailboxStatus") -> tuple[str, ...]:
     now = time.time()
-    colours = {"VISITING": "cyan", "FAILING": "red", "RESTING": "green", "DISABLED": "dim"}
+    colours = {
+        "VISITING": "cyan",
+        "FAILING": "red",
+        "PARKED": "red",
+        "RESTING": "green",
+        "DISABLED": "dim",
+    }
     colour = colours.get(row.state.name, "yellow")
     visited = f"{max(now - row.visited_at.timestamp(), 0):.0f} s ago" if row.visited_at else ""
     due = f"in {max(row.due_at.timestamp() - now, 0):.0f} s" if row.due_at else ""

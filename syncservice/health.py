@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import redis
 from django.conf import settings
@@ -12,6 +14,7 @@ from django.db.migrations.executor import MigrationExecutor
 from syncservice.domain.faults import FaultError
 from syncservice.mailboxes.models import EmailServerProfile
 from syncservice.servers import registry
+from syncservice.servers.slots import Slots
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ def _database() -> Finding:
 
 
 def _redis() -> Finding:
-    client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=5, socket_connect_timeout=5)
+    client = _redis_client()
     keywords = client.connection_pool.connection_kwargs
     place = keywords.get("path") or f"{keywords.get('host')}:{keywords.get('port')}"
     try:
@@ -97,14 +100,24 @@ def _redis() -> Finding:
     return Finding("Redis", True, f"answers at {place}")
 
 
+def _redis_client() -> "redis.Redis":
+    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=5, socket_connect_timeout=5)
+
+
 def _mail_server(profile: EmailServerProfile) -> Finding:
     """Ask for one change of one mailbox: that tries address, certificate, password and rights."""
     subject = f"{profile.name} ({profile.location})"
     mailbox = profile.mailboxes.filter(is_active=True).order_by("pk").first()
     if mailbox is None:
         return Finding(subject, True, "no mailbox uses this profile yet, so nothing was asked")
+    slots = Slots(_redis_client(), settings.CLAIM_LEASE, settings.SLOT_RETRY)
+    accounts = registry.accounts(mailbox, profile.maximum_concurrent_connections)
+    admit = partial(slots.spend, str(profile.pk), profile.maximum_requests_per_second)
     try:
-        with registry.incoming(mailbox) as gateway:
+        with (
+            slots.hold(accounts, f"check:{uuid4()}"),
+            registry.incoming(mailbox, admit) as gateway,
+        ):
             gateway.page("", 1)
     except FaultError as error:
         return Finding(subject, False, f"{error.fault.text} [{error.fault.code}]")

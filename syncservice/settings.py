@@ -91,19 +91,25 @@ BATCH_BYTES = read.integer("BATCH_BYTES", 16 * 2**20, least=2**16, most=2**30, u
 MESSAGE_BYTES = read.integer("MESSAGE_BYTES", 64 * 2**20, least=2**10, most=2**30, unit="bytes")
 #: Attempts at one message that fails for a reason that may pass (F117).
 ITEM_ATTEMPTS = read.integer("ITEM_ATTEMPTS", 5, least=1, most=100, unit="attempts")
-#: A claim not finished by then is due again by itself. Keep it over the hard time limit.
-CLAIM_LEASE = read.seconds("CLAIM_LEASE_SECONDS", 330, least=0.1, most=86400)
-#: A connection slot not renewed by then is free again.
-SLOT_LEASE = read.seconds("SLOT_LEASE_SECONDS", 330, least=0.1, most=86400)
+#: A claim, with its connection slots, that is not renewed by then is free again. Workers renew
+#: those of running visits at a third of it, so this is how long a dead worker's mailboxes wait.
+CLAIM_LEASE = read.seconds("CLAIM_LEASE_SECONDS", 60, least=0.1, most=86400)
+#: A visit that ended its worker so often in a row, without getting further, is parked.
+VISIT_CRASHES = read.integer("VISIT_CRASHES", 3, least=1, most=100, unit="visits")
 #: How soon a mailbox that found no free connection slot tries again.
 SLOT_RETRY = read.seconds("SLOT_RETRY_SECONDS", 10, least=0.1, most=3600)
 
 # --- Dispatch -----------------------------------------------------------------------------------
 
 #: How often a beat looks for due mailboxes.
-DISPATCH_INTERVAL = read.seconds("DISPATCH_INTERVAL_SECONDS", 1, least=0.05, most=60)
+DISPATCH_INTERVAL = read.seconds("DISPATCH_INTERVAL_SECONDS", 0.25, least=0.05, most=60)
 #: Mailboxes claimed by one statement.
 DISPATCH_BATCH = read.integer("DISPATCH_BATCH", 1000, least=1, most=100000, unit="mailboxes")
+
+#: Visits that may wait in the queue; a beat claims no more while there are so many.
+VISITS_AHEAD = read.integer("VISITS_AHEAD", 2000, least=1, most=1000000, unit="visits")
+#: The most of the cluster's visiting processes that one profile gets when there are several.
+PROFILE_SHARE_PERCENT = read.integer("PROFILE_SHARE_PERCENT", 50, least=1, most=100, unit="percent")
 
 # --- Workers: a line a queue; `celery -A workers.app worker -Q <queue>` takes its queue's ---------
 
@@ -133,8 +139,26 @@ ASYNC_OPERATIONS_HARD_LIMIT = read.seconds(
     "ASYNC_OPERATIONS_HARD_LIMIT_SECONDS", 300, least=2, most=3600
 )
 #: A child process is replaced after so many tasks, or when it holds more memory than this.
-CHILD_TASKS = read.integer("CHILD_TASKS", 1000, least=1, most=1000000, unit="tasks")
-CHILD_MEMORY_KIB = read.integer("CHILD_MEMORY_KIB", 512 * 1024, least=65536, most=2**25, unit="KiB")
+MAILBOXES_CHILD_TASKS = read.integer(
+    "MAILBOXES_CHILD_TASKS", 1000, least=1, most=1000000, unit="tasks"
+)
+OUTGOING_ACTIVITIES_CHILD_TASKS = read.integer(
+    "OUTGOING_ACTIVITIES_CHILD_TASKS", 1000, least=1, most=1000000, unit="tasks"
+)
+ASYNC_OPERATIONS_CHILD_TASKS = read.integer(
+    "ASYNC_OPERATIONS_CHILD_TASKS", 1000, least=1, most=1000000, unit="tasks"
+)
+MAILBOXES_CHILD_MEMORY_KIB = read.integer(
+    "MAILBOXES_CHILD_MEMORY_KIB", 512 * 1024, least=65536, most=2**25, unit="KiB"
+)
+OUTGOING_ACTIVITIES_CHILD_MEMORY_KIB = read.integer(
+    "OUTGOING_ACTIVITIES_CHILD_MEMORY_KIB", 512 * 1024, least=65536, most=2**25, unit="KiB"
+)
+ASYNC_OPERATIONS_CHILD_MEMORY_KIB = read.integer(
+    "ASYNC_OPERATIONS_CHILD_MEMORY_KIB", 512 * 1024, least=65536, most=2**25, unit="KiB"
+)
+#: A worker told to stop interrupts, after so many seconds, a visit that waits for a server.
+STOP_PATIENCE = read.seconds("STOP_PATIENCE_SECONDS", 45, least=0.1, most=3600).total_seconds()
 
 # --- Retention ----------------------------------------------------------------------------------
 

@@ -4,10 +4,12 @@ from datetime import timedelta
 from itertools import count
 
 from syncservice.crm.models import User
+from syncservice.domain.polling import Rest
 from syncservice.mailboxes import schedule
 from syncservice.mailboxes.models import EmailServerProfile, Lane, Mailbox, MailboxMapping
 from syncservice.mailboxes.schedule import Claim
 
+REST = Rest(timedelta(minutes=5), "some mail")
 _numbers = count(1)
 
 
@@ -38,7 +40,9 @@ def mailbox(**fields) -> Mailbox:
 
 
 def claim(box: Mailbox, lease: timedelta = timedelta(minutes=5)) -> Claim:
-    """Claim a due mailbox; the caller made no other due."""
-    ours = [found for found in schedule.claim_due(1000, lease) if found[0] == box.pk]
-    (mailbox_id, lane, fence) = ours[0]
-    return Claim(mailbox_id, Lane(lane), fence)
+    """Claim a due mailbox and begin its visit; the caller made no other due."""
+    found = schedule.claim_due(1000, lease).messages
+    (ours,) = [message for message in found if message[0] == box.pk]
+    made = Claim(ours[0], Lane(ours[1]), ours[2])
+    schedule.begin(made, lease)
+    return made

@@ -81,7 +81,7 @@ class MemoryIncoming:
         self.fetched += [item.item_id for item in items]
         for item in items:
             if item.item_id in self.server.bad:
-                yield NotFetched(item.item_id, self.server.bad[item.item_id])
+                yield NotFetched(item.item_id, item.size, self.server.bad[item.item_id])
             elif item.item_id in self.server.items:
                 yield Fetched(item.item_id, self.server.items[item.item_id], RECEIVED)
             else:

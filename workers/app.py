@@ -58,19 +58,17 @@ app.conf.update(
     result_accept_content=["json"],
     event_serializer="json",
     worker_prefetch_multiplier=1,
-    worker_max_tasks_per_child=settings.CHILD_TASKS,
-    worker_max_memory_per_child=settings.CHILD_MEMORY_KIB,
+    worker_disable_prefetch=True,  # a message waits in Redis, where the next free worker sees it
     worker_send_task_events=True,
     task_send_sent_event=False,
     worker_hijack_root_logger=False,
     worker_cancel_long_running_tasks_on_connection_loss=False,
     enable_utc=True,
     timezone="UTC",
-    imports=["workers.mailboxes", "workers.async_operations"],
+    imports=["workers.mailboxes", "workers.async_operations", "workers.capacity"],
     beat_scheduler="beat.scheduler:MailboxScheduler",
     beat_max_loop_interval=settings.DISPATCH_INTERVAL.total_seconds(),
     beat_schedule={
-        "sweep-leases": {"task": "async_operations.sweep_leases", "schedule": 60.0},
         "apply-retention": {"task": "async_operations.apply_retention", "schedule": 3600.0},
     },
 )

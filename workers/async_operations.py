@@ -8,20 +8,10 @@ from django.db import close_old_connections
 from django.db.models.functions import Now
 
 from syncservice.alerts.models import ItemFailure
-from syncservice.mailboxes import schedule
 from syncservice.mailboxes.models import VisitStatistics
 from workers.app import app
 
 log = structlog.get_logger()
-
-
-@app.task(name="async_operations.sweep_leases")
-def sweep_leases() -> None:
-    """Report claims of dead workers or lost messages; they are due again by themselves."""
-    close_old_connections()
-    count = schedule.overdue_claims()
-    if count:
-        log.warning("lease.expired", count=count)
 
 
 @app.task(name="async_operations.apply_retention")

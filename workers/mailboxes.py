@@ -1,19 +1,22 @@
 """Queue `mailboxes`: visits."""
 
+import dataclasses
 import socket
 import time
-from uuid import uuid4
+from datetime import timedelta
+from functools import partial
 
 import redis
 import structlog
+from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import close_old_connections
 
-from syncservice.domain.faults import FaultError
+from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
 from syncservice.domain.polling import Pace
 from syncservice.mailboxes import schedule
-from syncservice.mailboxes.models import Lane, Mailbox, MailboxMapping
-from syncservice.mailboxes.schedule import Claim, ClaimLost
+from syncservice.mailboxes.models import EmailServerProfile, Lane, MailboxMapping
+from syncservice.mailboxes.schedule import Begun, Claim, ClaimLost
 from syncservice.servers import registry
 from syncservice.servers.slots import Slots
 from syncservice.sync import outcome as outcomes
@@ -21,6 +24,8 @@ from syncservice.sync.incoming_email import Inbox
 from syncservice.sync.visit import Budget, Outcome
 from syncservice.sync.visit import visit as make_visit
 from workers.app import app
+from workers.heartbeat import Heartbeat
+from workers.shutdown import is_stopping
 
 log = structlog.get_logger()
 
@@ -43,56 +48,93 @@ def visit(mailbox_id: int, lane: str, fence: int) -> None:
     close_old_connections()
     with structlog.contextvars.bound_contextvars(mailbox_id=mailbox_id, lane=lane, fence=fence):
         try:
-            mailbox = schedule.load(claim)
-            outcome = _visit_within_slot(claim, mailbox)
-            if outcome is None:
-                outcomes.postpone(claim, settings.SLOT_RETRY, "no free connection to the server")
-                log.info("visit.postponed")
-                return
-            rest = outcomes.record(claim, outcome, _pace(mailbox), MACHINE)
+            _visit(claim)
         except ClaimLost:
             log.info("visit.claim_lost")  # someone claimed it since: their visit counts
-            return
-        log.info(
-            "visit.finished",
-            requests=outcome.requests,
-            pages=outcome.pages,
-            stored=outcome.stored,
-            linked=outcome.linked,
-            failed=outcome.failed,
-            fault=outcome.fault.code if outcome.fault else None,
-            seconds=round(outcome.seconds, 3),
-            rest_seconds=rest.length.total_seconds(),
-        )
 
 
-def _visit_within_slot(claim: Claim, mailbox: Mailbox) -> Outcome | None:
-    """Make the visit inside a connection slot; None: no slot is free. Redis gone is a fault."""
-    assert mailbox.profile is not None, "a mailbox without a profile is never scheduled (F086)"
-    mapping = MailboxMapping.objects.filter(mailbox=mailbox, ended_at=None).first()
+def _visit(claim: Claim) -> None:
+    begun = schedule.begin(claim, settings.CLAIM_LEASE)
+    if is_stopping():
+        _postpone(claim, timedelta(0), "its worker was stopped before the visit began")
+        return
+    if begun.wait is not None:
+        _postpone(claim, begun.wait, f"the server is left alone for a while: {begun.wait_reason}")
+        return
+    outcome = _visit_within_slot(claim, begun)
+    if outcome.limit is not None and not outcome.requests:
+        _postpone(claim, outcome.limit.retry_after or timedelta(0), outcome.limit.text)
+        return
+    profile = begun.profile
+    rest = outcomes.record(claim, outcome, profile, _pace(profile), MACHINE)
+    log.info(
+        "visit.finished",
+        requests=outcome.requests,
+        pages=outcome.pages,
+        stored=outcome.stored,
+        linked=outcome.linked,
+        failed=outcome.failed,
+        fault=outcome.fault.code if outcome.fault else None,
+        seconds=round(outcome.seconds, 3),
+        rest_seconds=rest.length.total_seconds(),
+    )
+
+
+def _postpone(claim: Claim, wait: timedelta, reason: str) -> None:
+    outcomes.postpone(claim, wait, reason)
+    log.info("visit.postponed", reason=reason, wait_seconds=wait.total_seconds())
+
+
+def _visit_within_slot(claim: Claim, begun: Begun) -> Outcome:
+    """Make the visit inside its connection slots; a limit that forbids it is in the outcome."""
+    mapping = MailboxMapping.objects.filter(mailbox=begun.mailbox, ended_at=None).first()
     inbox = Inbox(claim, mapping.queue_id if mapping else None, settings.ITEM_ATTEMPTS)
+    # After a visit that died, one message at a time: what killed it then stands alone.
+    budget = dataclasses.replace(BUDGET, batch_messages=1) if begun.crashes else BUDGET
+    slots = _slots()
+    accounts = registry.accounts(begun.mailbox, begun.connections)
+    holder = f"{claim.mailbox_id}:{claim.lane}:{claim.fence}"
+    profile = begun.profile
+    admit = partial(slots.spend, str(profile.pk), profile.maximum_requests_per_second)
+
+    def renew() -> None:
+        schedule.renew(claim, settings.CLAIM_LEASE)
+        slots.take(accounts, holder)
+
     try:
-        with _slots().hold(
-            registry.credential(mailbox),
-            uuid4().hex,
-            mailbox.profile.maximum_concurrent_connections,
-        ) as held:
-            if not held:
-                return None
-            with registry.incoming(mailbox) as gateway:
-                return make_visit(claim, gateway, inbox, BUDGET, time.monotonic)
+        with (
+            slots.hold(accounts, holder),
+            Heartbeat(renew, settings.CLAIM_LEASE.total_seconds() / 3, settings.STOP_PATIENCE),
+            registry.incoming(begun.mailbox, admit) as gateway,
+        ):
+            return make_visit(gateway, inbox, budget, time.monotonic, is_stopping)
     except FaultError as error:
+        if error.fault.nature is Nature.LIMITED:
+            return Outcome(limit=error.fault)
         return Outcome(fault=error.fault)
+    except SoftTimeLimitExceeded:
+        if is_stopping():
+            return Outcome(stopped=True, more_left=True)
+        return Outcome(fault=_TIMED_OUT)
 
 
-def _pace(mailbox: Mailbox) -> Pace:
-    assert mailbox.profile is not None
+_TIMED_OUT = Fault(
+    code="visit.timed_out",
+    nature=Nature.TRANSIENT,
+    scope=Scope.MAILBOX,
+    provenance=Provenance.US,
+    text="the visit took longer than MAILBOXES_SOFT_LIMIT_SECONDS and was ended; "
+    "what it had stored stays",
+)
+
+
+def _pace(profile: EmailServerProfile) -> Pace:
     return Pace(
         shortest=settings.POLL_SHORTEST,
         normal=settings.POLL_NORMAL,
         longest=settings.POLL_LONGEST,
         busy_from=settings.POLL_BUSY_FROM,
-        minimum=mailbox.profile.minimum_polling_interval,
+        minimum=profile.minimum_polling_interval,
     )
 
 
@@ -102,7 +144,8 @@ def _slots() -> Slots:
     if _client is None:
         _client = Slots(
             redis.Redis.from_url(settings.REDIS_URL, socket_timeout=5, socket_connect_timeout=5),
-            settings.SLOT_LEASE,
+            settings.CLAIM_LEASE,
+            settings.SLOT_RETRY,
         )
     return _client
 

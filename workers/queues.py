@@ -23,6 +23,8 @@ class QueueSettings:
     concurrency: int
     soft_limit_s: float
     hard_limit_s: float
+    child_tasks: int  # a process is replaced after so many
+    child_memory_kib: int  # … or when it holds more than this after one
 
     def limits(self) -> dict[str, float]:
         """Return the options of a task on this queue; prefork enforces them."""
@@ -37,18 +39,24 @@ QUEUES = {
             concurrency=settings.ASYNC_OPERATIONS_CONCURRENCY,
             soft_limit_s=settings.ASYNC_OPERATIONS_SOFT_LIMIT.total_seconds(),
             hard_limit_s=settings.ASYNC_OPERATIONS_HARD_LIMIT.total_seconds(),
+            child_tasks=settings.ASYNC_OPERATIONS_CHILD_TASKS,
+            child_memory_kib=settings.ASYNC_OPERATIONS_CHILD_MEMORY_KIB,
         ),
         QueueSettings(
             name=OUTGOING_ACTIVITIES,
             concurrency=settings.OUTGOING_ACTIVITIES_CONCURRENCY,
             soft_limit_s=settings.OUTGOING_ACTIVITIES_SOFT_LIMIT.total_seconds(),
             hard_limit_s=settings.OUTGOING_ACTIVITIES_HARD_LIMIT.total_seconds(),
+            child_tasks=settings.OUTGOING_ACTIVITIES_CHILD_TASKS,
+            child_memory_kib=settings.OUTGOING_ACTIVITIES_CHILD_MEMORY_KIB,
         ),
         QueueSettings(
             name=MAILBOXES,
             concurrency=settings.MAILBOXES_CONCURRENCY,
             soft_limit_s=settings.MAILBOXES_SOFT_LIMIT.total_seconds(),
             hard_limit_s=settings.MAILBOXES_HARD_LIMIT.total_seconds(),
+            child_tasks=settings.MAILBOXES_CHILD_TASKS,
+            child_memory_kib=settings.MAILBOXES_CHILD_MEMORY_KIB,
         ),
     )
 }
@@ -65,4 +73,8 @@ class Limits:
 def worker_settings(selected: Iterable[str]) -> dict[str, Any]:
     """Return Celery settings for a worker on the `selected` queues; none selected means all."""
     served = [QUEUES[name] for name in selected if name in QUEUES] or list(QUEUES.values())
-    return {"worker_concurrency": sum(queue.concurrency for queue in served)}
+    return {
+        "worker_concurrency": sum(queue.concurrency for queue in served),
+        "worker_max_tasks_per_child": min(queue.child_tasks for queue in served),
+        "worker_max_memory_per_child": min(queue.child_memory_kib for queue in served),
+    }

@@ -23,6 +23,7 @@ class ItemFailure(models.Model):
     code = models.CharField(max_length=100)
     reason = models.TextField()
     state = models.CharField(max_length=10, choices=State)
+    size = models.PositiveBigIntegerField(default=0)  # bytes, as the server counts; 0: not known
     attempts = models.PositiveIntegerField(default=1)
     first_seen_at = models.DateTimeField(db_default=Now(), editable=False)
     last_seen_at = models.DateTimeField(db_default=Now())
@@ -35,3 +36,23 @@ class ItemFailure(models.Model):
 
     def __str__(self) -> str:
         return f"{self.code}: {self.reason}"
+
+
+class Alert(models.Model):
+    """What a person has to know of a mailbox, until it is over; one row for each trouble."""
+
+    mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="alerts")
+    code = models.CharField(max_length=100)
+    text = models.TextField()
+    raised_at = models.DateTimeField(db_default=Now(), editable=False)
+    ended_at = models.DateTimeField(null=True)  # null: it still holds
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                "mailbox", "code", condition=models.Q(ended_at=None), name="one_alert_a_trouble"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.mailbox}: {self.text}"

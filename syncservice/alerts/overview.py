@@ -12,6 +12,7 @@ class State(enum.Enum):
     """The one word for a mailbox."""
 
     DISABLED = _("disabled")
+    PARKED = _("parked")
     NEW = _("first visit to come")
     VISITING = _("visiting")
     FAILING = _("failing")
@@ -38,7 +39,7 @@ _OVERVIEW = """
 SELECT mailbox.id, mailbox.email_address,
        coalesce(nullif(trim(owner.first_name || ' ' || owner.last_name), ''), owner.username,
                 queue.name, ''),
-       schedule.due_at, schedule.claimed_at, schedule.visited_at,
+       schedule.due_at, schedule.parked_at, schedule.claimed_at, schedule.visited_at,
        coalesce(schedule.reason, ''), coalesce(schedule.fault_code, ''),
        coalesce(schedule.fault_text, ''),
        (SELECT count(*) FROM mailboxes_remoteitem AS item WHERE item.mailbox_id = mailbox.id),
@@ -68,6 +69,7 @@ def _status(
     address: str,
     owner: str,
     due_at: datetime | None,
+    parked_at: datetime | None,
     claimed_at: datetime | None,
     visited_at: datetime | None,
     reason: str,
@@ -76,7 +78,9 @@ def _status(
     emails: int,
     failures: int,
 ) -> MailboxStatus:
-    if due_at is None:
+    if parked_at is not None:
+        state = State.PARKED
+    elif due_at is None:
         state = State.DISABLED
     elif claimed_at is not None:
         state = State.VISITING

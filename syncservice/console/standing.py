@@ -30,7 +30,14 @@ class Totals:
 
 def totals() -> Totals:
     counted = dict(_with_state().values_list("standing").order_by("standing").annotate(Count("pk")))
-    worst_first = (State.FAILING, State.VISITING, State.NEW, State.RESTING, State.DISABLED)
+    worst_first = (
+        State.PARKED,
+        State.FAILING,
+        State.VISITING,
+        State.NEW,
+        State.RESTING,
+        State.DISABLED,
+    )
     emails = Email.objects.order_by()[: COUNTED_EMAILS + 1].count()
     return Totals(
         mailboxes=sum(counted.values()),
@@ -50,6 +57,7 @@ def _with_state() -> QuerySet[Any]:
         incoming=FilteredRelation("schedules", condition=Q(schedules__lane=Lane.INCOMING))
     ).annotate(
         standing=Case(
+            When(incoming__parked_at__isnull=False, then=Value(State.PARKED.name)),
             When(incoming__due_at=None, then=Value(State.DISABLED.name)),
             When(incoming__claimed_at__isnull=False, then=Value(State.VISITING.name)),
             When(~Q(incoming__fault_code=""), then=Value(State.FAILING.name)),

@@ -10,7 +10,8 @@ from uuid import UUID
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.db.models import Prefetch
+from django.db.models import Prefetch, Q
+from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils.http import content_disposition_header
@@ -24,7 +25,7 @@ from syncservice.console import letter
 from syncservice.console.headers import FILE_POLICY, LETTER_POLICY
 from syncservice.console.standing import state_of, totals
 from syncservice.crm.models import ActivityParty, Attachment, Email
-from syncservice.mailboxes.models import Lane, Mailbox, RemoteItem
+from syncservice.mailboxes.models import Lane, Mailbox, RemoteItem, ServerHealth
 
 MAILBOXES_A_PAGE = 50
 EMAILS_A_PAGE = 50
@@ -87,6 +88,10 @@ def mailbox(request: HttpRequest, mailbox_id: int) -> HttpResponse:
         "mailbox": box,
         "mapping": box.mappings.filter(ended_at=None).select_related("user", "queue").first(),
         "state": state_of(box),
+        "alerts": box.alerts.filter(ended_at=None),
+        "server": ServerHealth.objects.filter(profile=box.profile)
+        .annotate(is_paused=Q(not_before__gt=Now()))
+        .first(),
         "schedule": box.schedules.filter(lane=Lane.INCOMING).first(),
         "visits": box.visits.order_by("-finished_at")[:VISITS_SHOWN],
         "failures": [

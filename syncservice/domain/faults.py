@@ -19,6 +19,7 @@ class Nature(enum.StrEnum):
     PERMANENT = "permanent"  # a person
     RESYNC = "resync"  # forgetting the cursor and listing everything once more
     CONFLICT = "conflict"  # reading the record again and merging
+    LIMITED = "limited"  # nothing is wrong: a limit of our own says "not now"
 
 
 class Scope(enum.StrEnum):
@@ -68,22 +69,44 @@ class FaultError(Exception):
 FIRST_WAIT = timedelta(minutes=1)
 #: Longest wait: a mailbox that recovered is seen within the promise of F008.
 LONGEST_WAIT = timedelta(minutes=12)
+#: Shortest wait that is taken from a server: one of milliseconds would be a hot loop.
+SHORTEST_HINT = timedelta(seconds=1)
 
 
-def rest_after(fault: Fault, failures: int) -> Rest:
+def rest_after(fault: Fault, failures: int, phase: float, minimum: timedelta) -> Rest:
     """Choose the wait after the `failures`-th fault in a row (from 1).
 
     A server's own hint is kept to the second, even when it is longer than ours. A fault that
-    time won't mend waits longest at once: more attempts would only lock accounts.
+    time won't mend waits longest at once: more attempts would only lock accounts. Waits of our own
+    are up to a fifth shorter by `phase` (0 to 1), so that those who failed together don't all come
+    back together. `minimum` is the server profile's floor.
     """
+    rest = _rest_after(fault, failures, phase)
+    if rest.length < minimum:
+        return Rest(minimum, f"{rest.reason}; the server profile's minimum applies")
+    return rest
+
+
+def _rest_after(fault: Fault, failures: int, phase: float) -> Rest:
     if fault.retry_after is not None:
-        return Rest(fault.retry_after, "the server asked for this wait")
+        return Rest(max(fault.retry_after, SHORTEST_HINT), "the server asked for this wait")
     if fault.nature is Nature.RESYNC and failures == 1:
         return Rest(timedelta(0), "the folder is listed once more from its beginning")
     if fault.nature is Nature.PERMANENT:
-        return Rest(LONGEST_WAIT, f"{fault.code} needs a person")
-    doubled = FIRST_WAIT * 2 ** min(failures - 1, 10)
-    return Rest(min(doubled, LONGEST_WAIT), f"attempt {failures} ended with {fault.code}")
+        return Rest(LONGEST_WAIT * (1 - phase / 5), f"{fault.code} needs a person")
+    doubled = min(FIRST_WAIT * 2 ** min(failures - 1, 10), LONGEST_WAIT)
+    return Rest(doubled * (1 - phase / 5), f"attempt {failures} ended with {fault.code}")
+
+
+def concerns_server(fault: Fault, *, account_is_shared: bool) -> bool:
+    """Whether a fault is a reason to leave every mailbox of the server profile alone.
+
+    Exchange counts the budget of the account that calls; when it impersonates, a copy of the
+    budget of each mailbox. So a busy answer concerns the others only when they share the account.
+    """
+    if fault.scope is Scope.PROFILE:
+        return True
+    return fault.nature is Nature.THROTTLED and account_is_shared
 
 
 def item_may_recover(fault: Fault, attempts: int, limit: int) -> bool:

@@ -201,7 +201,12 @@ class EmailServerProfileAdmin(ScheduledAdmin):
         ),
         (
             _("Load"),
-            {"fields": ["maximum_concurrent_connections", "minimum_polling_interval_minutes"]},
+            {
+                "fields": [
+                    *("maximum_concurrent_connections", "maximum_requests_per_second"),
+                    "minimum_polling_interval_minutes",
+                ]
+            },
         ),
     ]
 

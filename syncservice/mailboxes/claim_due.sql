@@ -1,11 +1,57 @@
--- claim_due.sql: claim the schedules that are due, the longest overdue first.
--- %(limit)s rows at most; %(lease)s (interval): not released by then, the row is due again by itself.
--- Returns the messages to publish. Rows that another beat is claiming are skipped: no leader needed.
-WITH due AS (
-  SELECT id FROM mailboxes_schedule WHERE due_at <= statement_timestamp()
-  ORDER BY due_at LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
+-- claim_due.sql: claim lanes that are due, the longest overdue first and fairly between profiles.
+-- %(limit)s     rows at most
+-- %(share)s     visits at most of one profile, when there are several; null: no limit
+-- %(lease)s     (interval) not started or renewed by then, the row is due again by itself
+-- %(crashes)s   a visit that died so often without progress is parked instead
+-- Returns mailbox_id, lane, fence, profile_id, whether it was parked, whether a lease had ended.
+--
+-- A profile gets no more claims than it has free connections; while its server asks for a pause it
+-- gets none. One beat at a time looks after a profile, the others pass it over: no leader needed.
+WITH room AS (
+  SELECT health.profile_id,
+         least(
+           %(limit)s,
+           -- Accounts of the mailboxes' own share no connections; nor is a sick server flooded.
+           CASE WHEN profile.credentials = 1 OR health.failures > 0
+                THEN mailboxes_allowed_connections(
+                  profile.maximum_concurrent_connections, health.throttled_to,
+                  health.throttled_at, health.failures) - flight.visits END,
+           CASE WHEN (SELECT count(*) FROM mailboxes_serverhealth) > 1
+                THEN %(share)s - flight.visits END
+         ) AS visits
+  FROM mailboxes_serverhealth AS health
+  JOIN mailboxes_emailserverprofile AS profile ON profile.id = health.profile_id
+  CROSS JOIN LATERAL (
+    SELECT count(*)::int AS visits FROM mailboxes_schedule
+    WHERE profile_id = health.profile_id AND claimed_at IS NOT NULL
+      AND due_at > statement_timestamp()
+  ) AS flight
+  WHERE health.not_before <= statement_timestamp()
+  FOR NO KEY UPDATE OF health SKIP LOCKED
+), due AS (
+  SELECT waiting.id, waiting.due_at,
+         row_number() OVER (PARTITION BY room.profile_id ORDER BY waiting.due_at) AS turn
+  FROM room
+  CROSS JOIN LATERAL (
+    SELECT id, due_at FROM mailboxes_schedule
+    WHERE profile_id = room.profile_id AND due_at <= statement_timestamp()
+    ORDER BY due_at LIMIT greatest(room.visits, 0)
+  ) AS waiting
+), chosen AS (
+  SELECT id FROM due ORDER BY turn, due_at LIMIT %(limit)s
+), taken AS (
+  SELECT id, claimed_at IS NOT NULL AS lease_ended,
+         started_at IS NOT NULL AND crashes + 1 >= %(crashes)s AS parks
+  FROM mailboxes_schedule
+  WHERE id IN (SELECT id FROM chosen) AND due_at <= statement_timestamp()
+  FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE mailboxes_schedule AS schedule
-SET fence = fence + 1, claimed_at = statement_timestamp(), due_at = statement_timestamp() + %(lease)s
-FROM due WHERE schedule.id = due.id
-RETURNING mailbox_id, lane, fence;
+SET fence = fence + 1,
+    crashes = crashes + (started_at IS NOT NULL)::int,
+    started_at = NULL,
+    claimed_at = CASE WHEN NOT parks THEN statement_timestamp() END,
+    due_at = CASE WHEN NOT parks THEN statement_timestamp() + %(lease)s END,
+    parked_at = CASE WHEN parks THEN statement_timestamp() END
+FROM taken WHERE schedule.id = taken.id
+RETURNING mailbox_id, lane, fence, profile_id, parks, lease_ended;

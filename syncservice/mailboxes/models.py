@@ -16,9 +16,10 @@ from syncservice.mailboxes.encryption import EncryptedTextField
 
 
 class Lane(models.TextChoices):
-    """What a visit brings up to date. Appointments, contacts and tasks will be a lane of theirs."""
+    """What a visit brings up to date; each lane has its own schedule and counters."""
 
     INCOMING = "incoming", _("incoming email")
+    ACT = "act", _("appointments, contacts and tasks")
 
 
 class EmailServerProfile(models.Model):
@@ -59,6 +60,12 @@ class EmailServerProfile(models.Model):
         default=10,
         validators=[MinValueValidator(1), MaxValueValidator(65536)],
     )
+    maximum_requests_per_second = models.PositiveIntegerField(
+        _("maximum requests per second"),
+        default=0,  # 0: no limit of ours
+        validators=[MaxValueValidator(10000)],
+        help_text=_("Of all workers together; 0 is no limit."),
+    )
     minimum_polling_interval_minutes = models.PositiveIntegerField(
         _("minimum polling interval in minutes"),
         default=0,
@@ -82,6 +89,33 @@ class EmailServerProfile(models.Model):
     def minimum_polling_interval(self) -> timedelta:
         """Floor of every rest of the profile's mailboxes (F043)."""
         return timedelta(minutes=self.minimum_polling_interval_minutes)
+
+    @property
+    def account_is_shared(self) -> bool:
+        """Whether the server counts all mailboxes' requests against one budget."""
+        of_profile = self.credentials == self.Credentials.PROFILE
+        return of_profile and not self.use_impersonation
+
+
+class ServerHealth(models.Model):
+    """How a profile's server bears us: when it may be asked again, and by how many at a time.
+
+    Written by visits only, so an administrator who saves the profile overwrites nothing.
+    """
+
+    profile = models.OneToOneField(
+        EmailServerProfile, models.CASCADE, primary_key=True, related_name="health"
+    )
+    not_before = models.DateTimeField(db_default=Now())  # no conversation begins earlier
+    failures = models.PositiveIntegerField(db_default=0)  # faults of the server in a row
+    failed_at = models.DateTimeField(null=True)  # the last one that was counted
+    fault_code = models.CharField(max_length=100, db_default="")  # '': none since the last success
+    fault_text = models.TextField(db_default="")
+    throttled_to = models.PositiveIntegerField(null=True)  # connections after the last busy answer
+    throttled_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"health of {self.profile}"
 
 
 class Mailbox(models.Model):
@@ -161,9 +195,17 @@ class Schedule(models.Model):
 
     mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="schedules")
     lane = models.CharField(max_length=10, choices=Lane)
+    #: The mailbox's own, kept here by `plan`: the claim looks for the oldest of each profile.
+    profile = models.ForeignKey(
+        EmailServerProfile, models.CASCADE, null=True, related_name="+", db_index=False
+    )
     due_at = models.DateTimeField(null=True)
     fence = models.BigIntegerField(default=0)
     claimed_at = models.DateTimeField(null=True)  # null: nobody visits
+    started_at = models.DateTimeField(null=True)  # null: the claim waits in the queue
+    crashes = models.PositiveIntegerField(default=0)  # visits in a row that died without progress
+    parked_at = models.DateTimeField(null=True)  # null: not parked for its crashes
+    recent_items = models.PositiveIntegerField(default=0)  # see domain.polling.Activity
     empty_visits = models.PositiveIntegerField(default=0)  # in a row
     rest = models.DurationField(default=timedelta(0))
     reason = models.TextField(blank=True)
@@ -175,7 +217,10 @@ class Schedule(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint("mailbox", "lane", name="one_schedule_a_lane")]
-        indexes = [models.Index("due_at", name="schedule_by_due_at")]
+        indexes = [
+            models.Index("profile", "due_at", name="schedule_by_due_at"),
+            models.Index("profile", "due_at", condition=~Q(claimed_at=None), name="claims"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.mailbox} {self.lane}"
@@ -219,6 +264,8 @@ class VisitStatistics(models.Model):
     failed = models.PositiveIntegerField()  # item failures
     more_left = models.BooleanField()  # the budget ended before the mailbox did
     fault_code = models.CharField(max_length=100, blank=True)
+    rest = models.DurationField()  # what was decided at its end, and why
+    reason = models.TextField()
     machine = models.CharField(max_length=320)
 
     class Meta:

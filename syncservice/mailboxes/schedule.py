@@ -1,22 +1,23 @@
-"""The schedule: who is due, who may write, and what came of a visit (DESIGN invariant 2).
+"""Claims and fences: who may write for a lane, and when it is due again (DESIGN invariant 2).
 
-PostgreSQL's clock decides what is due. A claim raises a row's fence; every write of a visit goes
-through `fenced`, so a zombie, a duplicate delivery or a redelivered message finds another fence
-and stops without writing. There is no leader among beats and no lock outside the row.
+A claim is made in SQL by a beat, begun and renewed by the worker that visits, and ended by the
+visit's outcome. The database's clock decides; no process asks its own.
 """
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from importlib.resources import files
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models.functions import Now
+from django.db.models import F, Q
+from django.db.models.functions import Greatest, Now
 
 from syncservice.domain.polling import Rest
-from syncservice.mailboxes.models import Lane, Mailbox, Schedule
+from syncservice.mailboxes.models import EmailServerProfile, Lane, Mailbox, Schedule
+from syncservice.mailboxes.server_health import allowed_connections
 
 _CLAIM_DUE = files(__package__).joinpath("claim_due.sql").read_text()
 _PLAN = files(__package__).joinpath("plan.sql").read_text()
@@ -39,13 +40,46 @@ class ClaimLost(Exception):  # an event of normal work, not an error
         self.claim = claim
 
 
-def claim_due(limit: int, lease: timedelta) -> list[tuple[int, str, int]]:
-    """Claim at most `limit` due lanes, the longest overdue first; return what to publish."""
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What one look for due lanes found."""
+
+    messages: list[tuple[int, str, int]]  # mailbox, lane, fence: to be published
+    parked: list[tuple[int, str]]  # mailbox, lane: died too often, no longer due
+    leases_ended: int  # of `messages` and `parked`: their worker died, or a message was lost
+
+
+def claim_due(
+    limit: int, lease: timedelta, *, share: int | None = None, crashes: int = 3
+) -> Claimed:
+    """Claim at most `limit` due lanes; see claim_due.sql for the order and the other limits."""
+    parameters: dict[str, Any] = {
+        "limit": limit,
+        "lease": lease,
+        "share": share,
+        "crashes": crashes,
+    }
     with connection.cursor() as cursor:
-        parameters: dict[str, Any] = {"limit": limit, "lease": lease}
         cursor.execute(_CLAIM_DUE, parameters)
-        claimed: list[tuple[int, str, int]] = cursor.fetchall()
-        return claimed
+        rows = cursor.fetchall()
+    return Claimed(
+        [(mailbox, lane, fence) for mailbox, lane, fence, _, parked, _ in rows if not parked],
+        [(mailbox, lane) for mailbox, lane, _, _, parked, _ in rows if parked],
+        sum(lease_ended for *_, lease_ended in rows),
+    )
+
+
+def give_back(messages: Iterable[tuple[int, str, int]]) -> None:
+    """Make claims due again whose messages could not be published; those begun are left alone."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE mailboxes_schedule AS schedule "
+            "SET due_at = statement_timestamp(), claimed_at = NULL "
+            "FROM unnest(%s::bigint[], %s::text[], %s::bigint[]) AS given (mailbox, lane, fence) "
+            "WHERE schedule.mailbox_id = given.mailbox AND schedule.lane = given.lane "
+            "AND schedule.fence = given.fence AND claimed_at IS NOT NULL AND started_at IS NULL",
+            [list(column) for column in zip(*messages, strict=True)] or [[], [], []],
+        )
 
 
 def plan(mailboxes: Iterable[int]) -> None:
@@ -54,17 +88,51 @@ def plan(mailboxes: Iterable[int]) -> None:
         cursor.execute(_PLAN, {"mailboxes": list(mailboxes)})
 
 
-def load(claim: Claim) -> Mailbox:
-    """Return the claim's mailbox with its profile; raise ClaimLost when another claim was made."""
-    schedule = (
-        Schedule.objects.select_related("mailbox__profile")
-        .filter(mailbox=claim.mailbox_id, lane=claim.lane, fence=claim.fence)
-        .exclude(claimed_at=None)
-        .first()
-    )
-    if schedule is None:
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What a visit knows at its start."""
+
+    mailbox: Mailbox
+    profile: EmailServerProfile  # with its health
+    crashes: int  # visits before this one that died without progress, in a row
+    connections: int  # how many the server bears now
+    wait: timedelta | None  # the server asked to be left alone so much longer; None: it did not
+    wait_reason: str
+
+
+def begin(claim: Claim, lease: timedelta) -> Begun:
+    """Start the visit of a claim, whose lease begins anew: it does not pay for the queue's wait.
+
+    A claim can be begun once, so a message that is delivered again finds nothing to do. Raise
+    ClaimLost then, and when another claim was made.
+    """
+    lane = _held(claim).filter(started_at=None)
+    if not lane.update(started_at=Now(), due_at=Now() + lease):
         raise ClaimLost(claim)
-    return schedule.mailbox
+    mailbox = Mailbox.objects.select_related("profile__health").get(pk=claim.mailbox_id)
+    assert mailbox.profile is not None, "a mailbox without a profile is never scheduled (F086)"
+    crashes, connections, wait = (
+        Schedule.objects.filter(mailbox=claim.mailbox_id, lane=claim.lane)
+        .values_list(
+            "crashes",
+            allowed_connections("profile__"),
+            F("profile__health__not_before") - Now(),
+        )
+        .get()
+    )
+    return Begun(
+        mailbox=mailbox,
+        profile=mailbox.profile,
+        crashes=crashes,
+        connections=connections,
+        wait=wait if wait > timedelta(0) else None,
+        wait_reason=mailbox.profile.health.fault_text,
+    )
+
+
+def renew(claim: Claim, lease: timedelta) -> bool:
+    """Let a claim that was begun live on for another lease; False when it is lost."""
+    return bool(_held(claim).exclude(started_at=None).update(due_at=Now() + lease))
 
 
 @contextmanager
@@ -73,24 +141,36 @@ def fenced(claim: Claim) -> Iterator[Schedule]:
 
     The row stays locked until commit, so no newer claim can slip in between check and write.
     """
-    ours = Schedule.objects.filter(
-        mailbox=claim.mailbox_id, lane=claim.lane, fence=claim.fence
-    ).exclude(claimed_at=None)
     with transaction.atomic():
-        schedule = ours.select_for_update(no_key=True).first()
+        schedule = _held(claim).select_for_update(no_key=True).first()
         if schedule is None:
             raise ClaimLost(claim)
         yield schedule
 
 
-def release(schedule: Schedule, rest: Rest, **health: Any) -> None:
-    """End the claim: the lane is due again after `rest`. To be called inside `fenced`.
+def _held(claim: Claim) -> Any:
+    return Schedule.objects.filter(
+        mailbox=claim.mailbox_id, lane=claim.lane, fence=claim.fence
+    ).exclude(claimed_at=None)
 
-    `health` are columns of the schedule that say how the visit went.
+
+def note_progress(schedule: Schedule) -> None:
+    """Forget the crashes before: this visit came further. To be called inside `fenced`."""
+    if schedule.crashes:
+        Schedule.objects.filter(pk=schedule.pk).update(crashes=0)
+
+
+def release(
+    schedule: Schedule, rest: Rest, *, start: datetime | None = None, **health: Any
+) -> None:
+    """End the claim: the lane is due again at `start`, or `rest` from now on when there is none.
+
+    To be called inside `fenced`. `health` are columns that say how the visit went.
     """
     Schedule.objects.filter(pk=schedule.pk).update(
-        due_at=Now() + rest.length,
+        due_at=Greatest(Now(), start) if start else Now() + rest.length,
         claimed_at=None,
+        started_at=None,
         rest=rest.length,
         reason=rest.reason,
         **health,
@@ -98,13 +178,15 @@ def release(schedule: Schedule, rest: Rest, **health: Any) -> None:
 
 
 def wake(mailbox_id: int, lane: Lane, reason: str) -> bool:
-    """Make a lane due now; False when it is not enabled or just being visited."""
-    due = Schedule.objects.filter(
-        mailbox=mailbox_id, lane=lane, due_at__isnull=False, claimed_at=None
+    """Make a lane due now, a parked one too; False when it is not enabled or just visited."""
+    idle = Schedule.objects.filter(mailbox=mailbox_id, lane=lane, claimed_at=None)
+    waiting = idle.filter(Q(due_at__isnull=False) | Q(parked_at__isnull=False))
+    return bool(
+        waiting.update(due_at=Now(), parked_at=None, crashes=0, rest=timedelta(0), reason=reason)
     )
-    return bool(due.update(due_at=Now(), rest=timedelta(0), reason=reason))
 
 
-def overdue_claims() -> int:
-    """Count claims whose lease ended: their worker died, or the message was lost."""
-    return Schedule.objects.filter(claimed_at__isnull=False, due_at__lte=Now()).count()
+def hold_lanes(mailbox_id: int, wait: timedelta, reason: str) -> None:
+    """Let the other lanes of a mailbox wait as well: the server asked its account to."""
+    resting = Schedule.objects.filter(mailbox=mailbox_id, claimed_at=None, due_at__lt=Now() + wait)
+    resting.update(due_at=Now() + wait, rest=wait, reason=reason)

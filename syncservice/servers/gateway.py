@@ -44,6 +44,7 @@ class NotFetched:
     """A message that the server would not give, and why; the others are not concerned."""
 
     item_id: str
+    size: int  # as listed
     fault: Fault
 
 

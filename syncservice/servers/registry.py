@@ -1,5 +1,7 @@
 """Which implementation serves whom, and which account a server counts; nobody else knows."""
 
+from collections.abc import Callable
+
 from syncservice.mailboxes.models import EmailServerProfile, Mailbox
 from syncservice.servers.exchange.conversation import ExchangeServer
 from syncservice.servers.exchange.incoming import ExchangeIncoming
@@ -11,17 +13,25 @@ _AUTH_TYPES = {
 }
 
 
-def incoming(mailbox: Mailbox) -> Incoming:
-    """Return the gateway for a mailbox's incoming email; no request is made yet."""
-    return ExchangeIncoming(_exchange_server(mailbox), mailbox.email_address)
+def incoming(mailbox: Mailbox, admit: Callable[[], None]) -> Incoming:
+    """Return the gateway for a mailbox's incoming email; no request is made yet.
+
+    `admit` is called before each request, and may raise FaultError instead of letting it out.
+    """
+    return ExchangeIncoming(_exchange_server(mailbox), mailbox.email_address, admit)
 
 
-def credential(mailbox: Mailbox) -> str:
-    """Name the account that the server counts connections of (F042), as a key without secrets."""
+def accounts(mailbox: Mailbox, connections: int) -> dict[str, int]:
+    """Name the accounts that count a conversation with a mailbox, and the slots of each (F042).
+
+    A mailbox has one conversation at a time. The profile's account, where it has one, has as many
+    as the profile says and the server bears now: `connections`.
+    """
     profile = _profile(mailbox)
+    slots = {f"mailbox:{mailbox.pk}": 1}
     if profile.credentials == EmailServerProfile.Credentials.PROFILE:
-        return f"profile:{profile.pk}"
-    return f"mailbox:{mailbox.pk}"
+        slots[f"profile:{profile.pk}"] = connections
+    return slots
 
 
 def _exchange_server(mailbox: Mailbox) -> ExchangeServer:

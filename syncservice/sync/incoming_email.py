@@ -5,7 +5,7 @@ batch of a page, the cursor (DESIGN invariant 3). One bad item never spoils its 
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -25,7 +25,7 @@ from syncservice.crm.models import (
 from syncservice.domain.faults import Fault, Nature, Provenance, Scope, item_may_recover
 from syncservice.domain.message import Message, UnreadableMessage, parse
 from syncservice.mailboxes.models import FolderCursor, RemoteItem
-from syncservice.mailboxes.schedule import Claim, fenced
+from syncservice.mailboxes.schedule import Claim, fenced, note_progress
 from syncservice.servers.gateway import Fetched, Gone, Listed, NotFetched
 
 log = structlog.get_logger()
@@ -40,6 +40,10 @@ _PARSER_BUGS = (
     TypeError,
     ValueError,
 )
+
+
+#: What PostgreSQL can't hold; ValueError: psycopg2 on NUL in a string.
+_REFUSED = (DataError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,7 @@ class Inbox:
         failures = ItemFailure.objects.filter(
             mailbox=self.claim.mailbox_id, state=ItemFailure.State.RETRYING
         )
-        return [Listed(item_id, 0) for item_id in failures.values_list("item_id", flat=True)]
+        return [Listed(*row) for row in failures.order_by("pk").values_list("item_id", "size")]
 
     def store(
         self, answers: Iterable[Fetched | NotFetched | Gone], cursor: str | None = None
@@ -107,30 +111,34 @@ class Inbox:
         """
         drafts: list[_Draft] = []
         failures: dict[str, Fault] = {}
+        sizes: dict[str, int] = {}
         gone: list[str] = []
         for answer in answers:  # read before the transaction opens: parsing takes its time
             match answer:
                 case Fetched():
+                    sizes[answer.item_id] = len(answer.mime)
                     read = self._read(answer)
                     if isinstance(read, Fault):
                         failures[answer.item_id] = read
                     else:
                         drafts.append(read)
                 case NotFetched():
+                    sizes[answer.item_id] = answer.size
                     failures[answer.item_id] = answer.fault
                 case Gone():
                     gone.append(answer.item_id)
                 case _:
                     assert_never(answer)
-        with fenced(self.claim):
+        with fenced(self.claim) as schedule:
             stored = self._write(drafts, failures)
-            self._keep_failures(failures)
+            self._keep_failures(failures, sizes)
             done = [
                 draft.source.item_id for draft in drafts if draft.source.item_id not in failures
             ]
             self._resolve_failures(done + gone)
             if cursor is not None:
                 self._save_cursor(cursor)
+            note_progress(schedule)
         return Stored(stored, len(done) - stored, len(failures))
 
     def _read(self, fetched: Fetched) -> _Draft | Fault:
@@ -163,18 +171,27 @@ class Inbox:
     def _write(self, drafts: list[_Draft], failures: dict[str, Fault]) -> int:
         """Insert the drafts, and return how many became new records.
 
-        What PostgreSQL refuses to hold goes to `failures`, alone.
+        What PostgreSQL refuses to hold goes to `failures`, alone. Each is tried and undone by
+        itself, and the good ones are then inserted together: in one order, see `_insert`.
         """
         try:
             with transaction.atomic():
                 return self._insert(drafts)
-        except (DataError, ValueError) as error:  # ValueError: psycopg2 on NUL in a string
-            if len(drafts) == 1:
-                failures[drafts[0].source.item_id] = _item_fault(
-                    "email.not_storable", f"the database can't hold this message: {error}"
-                )
-                return 0
-        return sum(self._write([draft], failures) for draft in drafts)
+        except _REFUSED:
+            good = [draft for draft in drafts if not self._refused(draft, failures)]
+        return self._insert(good)
+
+    def _refused(self, draft: _Draft, failures: dict[str, Fault]) -> bool:
+        try:
+            with transaction.atomic():
+                self._insert([draft])
+                transaction.set_rollback(True)
+        except _REFUSED as error:
+            failures[draft.source.item_id] = _item_fault(
+                "email.not_storable", f"the database can't hold this message: {error}"
+            )
+            return True
+        return False
 
     def _insert(self, drafts: list[_Draft]) -> int:
         # In the order of identity: two visits that store the same mails never wait in a circle.
@@ -206,7 +223,7 @@ class Inbox:
             )
         return len(ours)
 
-    def _keep_failures(self, failures: dict[str, Fault]) -> None:
+    def _keep_failures(self, failures: dict[str, Fault], sizes: Mapping[str, int]) -> None:
         known = {
             failure.item_id: failure
             for failure in ItemFailure.objects.filter(
@@ -223,6 +240,7 @@ class Inbox:
                 defaults={
                     "code": fault.code,
                     "reason": fault.text,
+                    "size": sizes.get(item_id, 0),
                     "attempts": attempts,
                     "state": ItemFailure.State.RETRYING if retry else ItemFailure.State.GIVEN_UP,
                     "last_seen_at": Now(),

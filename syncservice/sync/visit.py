@@ -5,7 +5,8 @@ page of changes, fetches what is new in batches of bounded size, and commits eac
 the last batch of a page commits the page's cursor with it. After a crash the next visit reads the
 page again and passes over what is linked already: nothing is lost and nothing doubled.
 
-Nothing here knows Celery or a protocol, and nothing waits: out of budget, a visit returns.
+Nothing here knows Celery or a protocol, and nothing waits: out of budget, asked to stop or held
+back by a limit of our own, a visit returns.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +14,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
-from syncservice.mailboxes.schedule import Claim
 from syncservice.servers.gateway import Fetched, Gone, Incoming, Listed, NotFetched
 from syncservice.sync.incoming_email import Inbox, Stored
 
@@ -43,6 +43,8 @@ class Outcome:
     bytes: int = 0
     more_left: bool = False
     fault: Fault | None = None  # None: the visit ended well
+    limit: Fault | None = None  # a limit of our own that ended it early; nothing is wrong
+    stopped: bool = False  # its worker was told to stop
     seconds: float = 0.0
 
     def add(self, stored: Stored) -> None:
@@ -52,7 +54,11 @@ class Outcome:
 
 
 def visit(
-    claim: Claim, gateway: Incoming, inbox: Inbox, budget: Budget, clock: Callable[[], float]
+    gateway: Incoming,
+    inbox: Inbox,
+    budget: Budget,
+    clock: Callable[[], float],
+    is_stopping: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Make one visit; `clock` counts seconds. Raise ClaimLost as soon as another holds the lane.
 
@@ -62,17 +68,23 @@ def visit(
     began = clock()
 
     def is_spent() -> bool:
+        outcome.stopped = outcome.stopped or is_stopping()
         return (
-            clock() - began >= budget.duration.total_seconds()
+            outcome.stopped
+            or clock() - began >= budget.duration.total_seconds()
             or outcome.stored + outcome.linked + outcome.failed >= budget.messages
             or outcome.bytes >= budget.bytes
         )
 
     try:
-        _retry_failures(gateway, inbox, budget, outcome)
+        to_retry = inbox.to_retry()  # before this visit adds its own
         outcome.more_left = _read_pages(gateway, inbox, budget, outcome, is_spent)
+        _retry_failures(gateway, inbox, to_retry, budget, outcome, is_spent)
     except FaultError as error:
-        outcome.fault = error.fault
+        if error.fault.nature is Nature.LIMITED:
+            outcome.limit, outcome.more_left = error.fault, True
+        else:
+            outcome.fault = error.fault
         if error.fault.nature is Nature.RESYNC:
             inbox.forget_cursor()
     outcome.requests = gateway.requests
@@ -80,9 +92,19 @@ def visit(
     return outcome
 
 
-def _retry_failures(gateway: Incoming, inbox: Inbox, budget: Budget, outcome: Outcome) -> None:
-    """Try again what failed before for a reason that may have passed (F117)."""
-    for batch in batches(inbox.to_retry(), budget.batch_messages, budget.batch_bytes):
+def _retry_failures(
+    gateway: Incoming,
+    inbox: Inbox,
+    items: Sequence[Listed],
+    budget: Budget,
+    outcome: Outcome,
+    is_spent: Callable[[], bool],
+) -> None:
+    """Try again what failed before for a reason that may have passed (F117), after what is new."""
+    for batch in batches(items, budget.batch_messages, budget.batch_bytes):
+        if is_spent():
+            return
+        outcome.bytes += sum(item.size for item in batch)
         outcome.add(inbox.store(_fetch(gateway, batch, budget)))
 
 
@@ -123,7 +145,7 @@ def _fetch(
     small = [item for item in batch if item.size <= budget.message_bytes]
     for item in batch:
         if item.size > budget.message_bytes:
-            yield NotFetched(item.item_id, _too_large(item.size, budget.message_bytes))
+            yield NotFetched(item.item_id, item.size, _too_large(item.size, budget.message_bytes))
     if small:
         yield from gateway.fetch(small)
 

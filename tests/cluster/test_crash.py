@@ -21,7 +21,6 @@ MESSAGES = 500
 #: lease meets a second one, which must not double anything either.
 ENVIRONMENT = {
     "CLAIM_LEASE_SECONDS": "0.5",
-    "SLOT_LEASE_SECONDS": "0.5",
     "SLOT_RETRY_SECONDS": "0.1",
     "POLL_SHORTEST_SECONDS": "0.1",
     "POLL_NORMAL_SECONDS": "0.1",

@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from syncservice.embedded import EmbeddedServers
-from syncservice.mailboxes.models import Mailbox, Schedule, VisitStatistics
+from syncservice.mailboxes.models import Mailbox, Schedule, ServerHealth, VisitStatistics
 from tests import factories
 from tests.cluster.processes import wait_until
 
@@ -33,7 +33,9 @@ def test_a_due_mailbox_is_visited_and_released_with_its_fault_and_a_later_due_ti
 
     row = Schedule.objects.get()
     assert (visit.mailbox, visit.fault_code) == (box, "exchange.connection_refused")
-    assert (row.claimed_at, row.fault_code, row.failures) == (None, visit.fault_code, 1)
+    assert (row.claimed_at, row.fault_code, row.failures) == (None, visit.fault_code, 0)
+    health = ServerHealth.objects.get()  # it is the server's fault, not the mailbox's
+    assert (health.failures, health.fault_code) == (1, visit.fault_code)
     assert Schedule.objects.filter(due_at__gt=Now()).exists()
 
 
@@ -94,14 +96,14 @@ def test_a_mailbox_whose_worker_is_killed_is_due_again_and_visited_by_another(
     with mute_server() as (server, url):
         box = factories.mailbox(profile=factories.profile(location=url))
         start_beat(env=SHORT_LEASE)
-        worker = start_worker("mailboxes", env=ONE_PROCESS)
+        worker = start_worker("mailboxes", env=ONE_PROCESS | SHORT_LEASE)
         conversation, _ = server.accept()  # the visit has begun
         worker.kill()
         conversation.close()
         assert Schedule.objects.get().claimed_at is not None
         assert not VisitStatistics.objects.exists()
 
-    start_worker("mailboxes", env=ONE_PROCESS)
+    start_worker("mailboxes", env=ONE_PROCESS | SHORT_LEASE)
     visit = wait_until(lambda: VisitStatistics.objects.first(), what="another worker visits")
     assert (visit.mailbox, visit.fence > 1) == (box, True)
 

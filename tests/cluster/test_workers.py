@@ -33,7 +33,7 @@ def test_the_time_limits_of_a_task_are_those_of_its_queue(start_worker, celery_s
     inspect = celery_setup_app.control.inspect([worker.hostname()])
     tasks = inspect.registered("soft_time_limit", "time_limit")[worker.hostname()]
     assert "mailboxes.visit [soft_time_limit=7.0 time_limit=9.0]" in tasks
-    assert "async_operations.sweep_leases [soft_time_limit=240.0 time_limit=300.0]" in tasks
+    assert "async_operations.apply_retention [soft_time_limit=240.0 time_limit=300.0]" in tasks
 
 
 def test_a_worker_without_a_queue_serves_all_three_with_processes_for_each(

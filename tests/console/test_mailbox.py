@@ -103,11 +103,13 @@ def test_the_last_visits_tell_what_they_did(staff, box):
     VisitStatistics.objects.create(
         mailbox=box, lane="incoming", fence=1, seconds=2.5, requests=7, pages=2, stored=41,
         linked=0, failed=0, more_left=True, machine="worker-9",
+        rest=timedelta(minutes=2), reason="more mail is waiting than one visit takes",
     )  # fmt: skip
     html = page(staff, box)
     assert 'data-label="New emails">41</td>' in html
     assert "2.5 s" in html
     assert "more mail was left" in html
+    assert "more mail is waiting than one visit takes" in html
     assert "worker-9" in html
 
 

@@ -30,6 +30,7 @@ def in_every_state():
     planned(email_address="resting@example.test", visited_at=Now(), due_at=soon)
     planned(email_address="failing@example.test", fault_code="x", fault_text="Oh.", due_at=soon)
     planned(email_address="visiting@example.test", claimed_at=Now(), fault_code="x", due_at=soon)
+    planned(email_address="parked@example.test", parked_at=Now(), due_at=None)
     box = planned(email_address="disabled@example.test", fault_code="x")
     box.is_active = False
     box.save()

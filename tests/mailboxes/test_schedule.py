@@ -11,10 +11,14 @@ from django.db.models.functions import Now
 from syncservice.domain.polling import Rest
 from syncservice.mailboxes import schedule
 from syncservice.mailboxes.models import Lane, Mailbox, Schedule
-from syncservice.mailboxes.schedule import Claim, ClaimLost, claim_due, fenced, plan, release
+from syncservice.mailboxes.schedule import Claim, ClaimLost, fenced, plan, release
 from tests import factories
 
 LEASE = timedelta(minutes=5)
+
+
+def claim_due(limit: int, lease: timedelta = LEASE) -> list[tuple[int, str, int]]:
+    return schedule.claim_due(limit, lease).messages
 
 
 def in_threads(work, times: int) -> list:
@@ -60,14 +64,14 @@ def test_many_beats_at_once_claim_each_mailbox_once():
 
 
 @pytest.mark.django_db
-def test_a_zombie_with_an_old_fence_can_neither_load_nor_write():
+def test_a_zombie_with_an_old_fence_can_neither_begin_nor_write():
     box = factories.mailbox()
     old = factories.claim(box)
     Schedule.objects.update(due_at=Now())
     new = factories.claim(box)
 
     with pytest.raises(ClaimLost):
-        schedule.load(old)
+        schedule.begin(old, LEASE)
     with pytest.raises(ClaimLost), fenced(old):
         pytest.fail("a zombie got in")
     with fenced(new):
@@ -153,4 +157,4 @@ def test_waking_makes_a_resting_mailbox_due_but_leaves_a_visit_alone():
 def test_a_claim_nobody_made_is_lost():
     box = factories.mailbox()
     with pytest.raises(ClaimLost):
-        schedule.load(Claim(box.pk, Lane.INCOMING, 0))
+        schedule.begin(Claim(box.pk, Lane.INCOMING, 0), LEASE)

@@ -5,6 +5,7 @@ every one of them. So a conversation has a protocol of its own with one session 
 under throttling, PITFALLS X1), which is closed before the connection slot is given back.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -48,8 +49,11 @@ class _Protocol(Protocol):  # type: ignore[misc] # exchangelib has no types
     USERAGENT = "syncservice"
     RETRY_WAIT = 0  # so that a busy answer without a hint has the hint 0, not an invented one
 
-    def __init__(self, *, config: Configuration, server: ExchangeServer) -> None:
+    def __init__(
+        self, *, config: Configuration, server: ExchangeServer, admit: Callable[[], None]
+    ) -> None:
         super().__init__(config=config)
+        self._admit = admit
         self.TIMEOUT = server.timeout_seconds
         self.requests = 0
         self._verify_tls = server.verify_tls
@@ -71,6 +75,7 @@ class _Protocol(Protocol):  # type: ignore[misc] # exchangelib has no types
         super().close_session(session)
 
     def get_session(self) -> Session:
+        self._admit()
         self.requests += 1
         session: Session = super().get_session()
         return session
@@ -79,7 +84,7 @@ class _Protocol(Protocol):  # type: ignore[misc] # exchangelib has no types
 class Conversation:
     """A context manager around one mailbox's requests; `account` is what services need."""
 
-    def __init__(self, server: ExchangeServer, address: str) -> None:
+    def __init__(self, server: ExchangeServer, address: str, admit: Callable[[], None]) -> None:
         self._config = Configuration(
             service_endpoint=server.endpoint,
             credentials=_OwnCredentials(server.username, server.password),
@@ -88,7 +93,7 @@ class Conversation:
             retry_policy=HttpBorder(),
             max_connections=1,
         )
-        self._protocol = _Protocol(config=self._config, server=server)
+        self._protocol = _Protocol(config=self._config, server=server, admit=admit)
         self.account = Account(
             address,
             config=self._config,  # exchangelib finds our protocol in its cache by this

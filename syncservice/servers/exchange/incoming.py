@@ -7,7 +7,7 @@ the id, the size, the MIME text; not a model of 100 fields.
 
 import base64
 import binascii
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -113,9 +113,12 @@ class _Messages(_Answers, GetItem):  # type: ignore[misc] # exchangelib has no t
 class ExchangeIncoming:
     """Incoming of `servers.gateway` for the Inbox of one Exchange mailbox."""
 
-    def __init__(self, server: ExchangeServer, address: str) -> None:
+    def __init__(
+        self, server: ExchangeServer, address: str, admit: Callable[[], None] = lambda: None
+    ) -> None:
+        """`admit` is called before each request, and may raise FaultError in its place."""
         self._address = address
-        self._conversation = Conversation(server, address)
+        self._conversation = Conversation(server, address, admit)
 
     @property
     def requests(self) -> int:
@@ -190,13 +193,13 @@ def _answer(
         fault = fault_of_item(fault_of_ews_error(answer), alone)
         if fault.scope is not Scope.EMAIL:
             raise FaultError(fault) from answer  # it would meet the next request too
-        return NotFetched(item.item_id, fault)
+        return NotFetched(item.item_id, item.size, fault)
     mime, received = answer
     try:
         content = base64.b64decode(mime)
     except binascii.Error:
         fault = fault_of_response_code("ErrorMimeContentInvalidBase64String", "unreadable", None)
-        return NotFetched(item.item_id, fault)
+        return NotFetched(item.item_id, item.size, fault)
     return Fetched(item.item_id, content, _moment(received))
 
 
