@@ -157,6 +157,8 @@ OUTGOING_ACTIVITIES_CHILD_MEMORY_KIB = read.integer(
 ASYNC_OPERATIONS_CHILD_MEMORY_KIB = read.integer(
     "ASYNC_OPERATIONS_CHILD_MEMORY_KIB", 512 * 1024, least=65536, most=2**25, unit="KiB"
 )
+#: A worker that gets QUIT (or TERM with REMAP_SIGTERM=SIGQUIT) lets its tasks run so long.
+WORKER_SOFT_SHUTDOWN = read.seconds("WORKER_SOFT_SHUTDOWN_SECONDS", 0, least=0, most=3600)
 #: A worker told to stop interrupts, after so many seconds, a visit that waits for a server.
 STOP_PATIENCE = read.seconds("STOP_PATIENCE_SECONDS", 45, least=0.1, most=3600).total_seconds()
 

@@ -61,6 +61,7 @@ app.conf.update(
     worker_disable_prefetch=True,  # a message waits in Redis, where the next free worker sees it
     worker_send_task_events=True,
     task_send_sent_event=False,
+    worker_soft_shutdown_timeout=settings.WORKER_SOFT_SHUTDOWN.total_seconds(),
     worker_hijack_root_logger=False,
     worker_cancel_long_running_tasks_on_connection_loss=False,
     enable_utc=True,
