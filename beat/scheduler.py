@@ -29,6 +29,7 @@ log = structlog.get_logger()
 
 #: After a tick that found work: freed connections are used again at once.
 SOON_SECONDS = 0.05
+VISIT = "mailboxes.visit"  # of workers/mailboxes.py
 
 
 class MailboxScheduler(Scheduler):
@@ -121,11 +122,8 @@ def publish(app: Any, producer: Any, messages: Iterable[tuple[int, str, int]]) -
     exchange each time. All but the arguments and the id is the same, so it is made once, and sent
     to the default exchange, which needs no bindings: five times as many a second.
     """
-    task = app.tasks["mailboxes.visit"]
-    limits = {"time_limit": task.time_limit, "soft_time_limit": task.soft_time_limit}
-    model = app.amqp.as_task_v2(
-        "", task.name, argsrepr="", kwargsrepr="", ignore_result=True, **limits
-    )
+    # Without time limits: those of the worker's own settings hold, not a beat's.
+    model = app.amqp.as_task_v2("", VISIT, argsrepr="", kwargsrepr="{}", ignore_result=True)
     _, _, links = model.body
     with producer.batch():
         for arguments in messages:

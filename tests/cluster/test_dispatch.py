@@ -13,6 +13,7 @@ import redis
 from django.db import transaction
 from django.db.models.functions import Now
 
+from syncservice.alerts.models import Alert
 from syncservice.embedded import EmbeddedServers
 from syncservice.mailboxes.models import Mailbox, Schedule, ServerHealth, VisitStatistics
 from tests import factories
@@ -106,6 +107,61 @@ def test_a_mailbox_whose_worker_is_killed_is_due_again_and_visited_by_another(
     start_worker("mailboxes", env=ONE_PROCESS | SHORT_LEASE)
     visit = wait_until(lambda: VisitStatistics.objects.first(), what="another worker visits")
     assert (visit.mailbox, visit.fence > 1) == (box, True)
+
+
+def test_a_visit_that_lasts_longer_than_its_lease_keeps_its_claim(start_worker, start_beat):
+    with mute_server() as (server, url):
+        factories.mailbox(profile=factories.profile(location=url))
+        start_worker("mailboxes", env=ONE_PROCESS | SHORT_LEASE)
+        start_beat(env=SHORT_LEASE)
+        conversation, _ = server.accept()  # the visit has begun
+        ends = {Schedule.objects.get().due_at}
+
+        def renewed() -> bool:
+            ends.add(Schedule.objects.get().due_at)
+            return len(ends) > 5  # each a third of a lease after the one before
+
+        wait_until(renewed, what="the lease is renewed again and again")
+        assert Schedule.objects.get().fence == 1
+        conversation.close()
+
+
+def test_a_visit_over_the_soft_limit_ends_with_a_fault_that_says_so(start_worker, start_beat):
+    with mute_server() as (_, url):
+        factories.mailbox(profile=factories.profile(location=url))
+        start_worker("mailboxes", env=ONE_PROCESS | {"MAILBOXES_SOFT_LIMIT_SECONDS": "1"})
+        start_beat()
+        visit = wait_until(lambda: VisitStatistics.objects.first(), what="the visit is ended")
+    row = Schedule.objects.get()
+    assert (visit.fault_code, row.fault_code) == ("visit.timed_out", "visit.timed_out")
+    assert row.claimed_at is None
+
+
+def test_a_visit_that_kills_its_worker_three_times_is_parked_with_an_alert(
+    start_worker, start_beat
+):
+    with mute_server() as (server, url):
+        box = factories.mailbox(profile=factories.profile(location=url))
+        other = factories.mailbox()
+        worker = start_worker("mailboxes", env={"MAILBOXES_CONCURRENCY": "1", **SHORT_LEASE})
+        start_beat(env=SHORT_LEASE)
+        for _ in range(3):
+            conversation, _ = server.accept()
+            for child in worker.children():
+                child.kill()
+            conversation.close()
+        wait_until(lambda: Alert.objects.exists(), what="an alert is raised")
+    assert Alert.objects.get().mailbox == box
+    assert Schedule.objects.get(mailbox=box).due_at is None
+    assert Schedule.objects.filter(mailbox=other, parked_at=None).exists()
+
+
+def test_without_redis_a_beat_claims_nothing_and_goes_on_trying(start_beat):
+    beat = start_beat(env={"REDIS_URL": "redis://127.0.0.1:9/0"})
+    factories.mailbox()
+    beat.wait_for_log("Connection error")
+    assert not Schedule.objects.filter(claimed_at__isnull=False).exists()
+    assert beat.exit_code is None
 
 
 def test_a_beat_outlives_a_redis_that_is_away_for_a_moment(start_beat):
