@@ -22,9 +22,12 @@ WITH room AS (
   FROM mailboxes_serverhealth AS health
   JOIN mailboxes_emailserverprofile AS profile ON profile.id = health.profile_id
   CROSS JOIN LATERAL (
-    SELECT count(*)::int AS visits FROM mailboxes_schedule
-    WHERE profile_id = health.profile_id AND claimed_at IS NOT NULL
-      AND due_at > statement_timestamp()
+    SELECT count(*)::int AS visits FROM (  -- in flight, counted no further than it matters
+      SELECT FROM mailboxes_schedule
+      WHERE profile_id = health.profile_id AND claimed_at IS NOT NULL
+        AND due_at > statement_timestamp()
+      LIMIT greatest(profile.maximum_concurrent_connections, %(share)s)
+    ) AS claimed
   ) AS flight
   WHERE health.not_before <= statement_timestamp()
   FOR NO KEY UPDATE OF health SKIP LOCKED
