@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -112,7 +111,7 @@ def _mail_server(profile: EmailServerProfile) -> Finding:
         return Finding(subject, True, "no mailbox uses this profile yet, so nothing was asked")
     slots = Slots(_redis_client(), settings.CLAIM_LEASE, settings.SLOT_RETRY)
     accounts = registry.accounts(mailbox, profile.maximum_concurrent_connections)
-    admit = partial(slots.spend, str(profile.pk), profile.maximum_requests_per_second)
+    admit = slots.meter(str(profile.pk), profile.maximum_requests_per_second)
     try:
         with (
             slots.hold(accounts, f"check:{uuid4()}"),

@@ -9,6 +9,7 @@ from syncservice.mailboxes import schedule
 from syncservice.mailboxes.models import EmailServerProfile, Lane, Mailbox, MailboxMapping
 from syncservice.mailboxes.schedule import Claim
 
+LEASE = timedelta(minutes=5)
 REST = Rest(timedelta(minutes=5), "some mail")
 _numbers = count(1)
 
@@ -39,7 +40,7 @@ def mailbox(**fields) -> Mailbox:
     return box
 
 
-def claim(box: Mailbox, lease: timedelta = timedelta(minutes=5)) -> Claim:
+def claim(box: Mailbox, lease: timedelta = LEASE) -> Claim:
     """Claim a due mailbox and begin its visit; the caller made no other due."""
     found = schedule.claim_due(1000, lease).messages
     (ours,) = [message for message in found if message[0] == box.pk]

@@ -4,7 +4,6 @@ import dataclasses
 import socket
 import time
 from datetime import timedelta
-from functools import partial
 
 import redis
 import structlog
@@ -95,7 +94,7 @@ def _visit_within_slot(claim: Claim, begun: Begun) -> Outcome:
     accounts = registry.accounts(begun.mailbox, begun.connections)
     holder = f"{claim.mailbox_id}:{claim.lane}:{claim.fence}"
     profile = begun.profile
-    admit = partial(slots.spend, str(profile.pk), profile.maximum_requests_per_second)
+    admit = slots.meter(str(profile.pk), profile.maximum_requests_per_second)
 
     def renew() -> None:
         schedule.renew(claim, settings.CLAIM_LEASE)

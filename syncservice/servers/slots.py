@@ -8,7 +8,7 @@ Nothing here waits: what can't be had now raises a fault of nature LIMITED that 
 back. So does a Redis that is away: without it no conversation begins.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from importlib.resources import files
@@ -63,15 +63,27 @@ class Slots:
             with suppress(FaultError):
                 self.give_back(accounts, holder)
 
-    def spend(self, server: str, rate: int) -> None:
-        """Count one request to `server`, of `rate` a second (0: any); raise FaultError over it."""
-        if rate == 0:
-            return
-        with self._faults_translated():
-            wait_ms = int(self._take_token([f"rate:{server}"], [rate]))
-        if wait_ms:
-            text = f"the limit of {rate} requests a second to the server is reached"
-            raise FaultError(_limited("rate.reached", text, timedelta(milliseconds=wait_ms)))
+    def meter(self, server: str, rate: int) -> Callable[[], None]:
+        """Return what one conversation calls before each request, of `rate` a second (0: any).
+
+        It raises FaultError over the rate. A conversation that has begun may run up a second's
+        debt, which those that have not begun wait for: else many would list their changes, be
+        refused the messages, and begin anew.
+        """
+        debt = 0
+
+        def spend() -> None:
+            nonlocal debt
+            if rate == 0:
+                return
+            with self._faults_translated():
+                wait_ms = int(self._take_token([f"rate:{server}"], [rate, debt]))
+            if wait_ms:
+                text = f"the limit of {rate} requests a second to the server is reached"
+                raise FaultError(_limited("rate.reached", text, timedelta(milliseconds=wait_ms)))
+            debt = rate
+
+        return spend
 
     @contextmanager
     def _faults_translated(self) -> Iterator[None]:

@@ -90,7 +90,7 @@ def test_without_redis_no_slot_is_given_and_the_fault_says_why():
     assert caught.value.fault.code == "redis.unavailable"
     assert (caught.value.fault.nature, caught.value.fault.retry_after) == (Nature.LIMITED, RETRY)
     with pytest.raises(FaultError):
-        nowhere.spend("1", 5)
+        nowhere.meter("1", 5)()
 
 
 def test_a_server_gets_no_more_requests_a_second_than_it_may_from_all_together(slots, redis_client):
@@ -98,7 +98,7 @@ def test_a_server_gets_no_more_requests_a_second_than_it_may_from_all_together(s
 
     def spends(_: int) -> bool:
         try:
-            slots.spend("1", 50)
+            slots.meter("1", 50)()
         except FaultError as error:
             refusals.append(error.fault)
             return False
@@ -116,11 +116,22 @@ def test_a_server_gets_no_more_requests_a_second_than_it_may_from_all_together(s
 
 def test_a_server_without_a_rate_is_never_held_back(slots):
     for _ in range(100):
-        slots.spend("1", 0)
+        slots.meter("1", 0)()
 
 
 def test_servers_do_not_share_their_rates(slots):
-    slots.spend("1", 1)
-    slots.spend("2", 1)
+    slots.meter("1", 1)()
+    slots.meter("2", 1)()
     with pytest.raises(FaultError):
-        slots.spend("1", 1)
+        slots.meter("1", 1)()
+
+
+def test_a_conversation_that_has_begun_may_end_before_others_begin(slots):
+    begun = slots.meter("1", 5)
+    for _ in range(10):  # a bucketful, and a second's debt
+        begun()
+    with pytest.raises(FaultError):
+        begun()
+    with pytest.raises(FaultError) as refused:
+        slots.meter("1", 5)()
+    assert timedelta(seconds=1) < refused.value.fault.retry_after <= timedelta(seconds=1.2)
