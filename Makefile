@@ -32,6 +32,9 @@ format: .venv/installed-dev
 
 bench: .venv/installed-dev  ## A line a bench
 	$(BIN)/python -m bench.dispatch
+	$(BIN)/python -m bench.lateness
+	$(BIN)/python -m bench.isolation
+	$(BIN)/python -m bench.intervals --mailboxes 10000
 	$(BIN)/python -m bench.incoming_exchange
 
 lock: .venv/installed-dev  ## Renew the hash-locked requirements after a change of pyproject.toml
