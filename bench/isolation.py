@@ -1,7 +1,7 @@
 """What a flooded queue does to the other two: a worker a queue, 10,000 messages in one of them.
 
-A task that does nothing is sent to a queue and awaited in its worker's log, fifty times. Idle first,
-then while another queue's worker eats its way through a flood. All share two cores here, so part of
+A task that does nothing is sent to a queue and awaited in its worker's log, fifty times: idle, then
+while another queue's worker eats its way through a flood. All share two cores here, so part of
 what is seen is the machine's, not the queues'.
 """
 
