@@ -5,13 +5,23 @@ import os
 import socket
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from django.db import connection
+from django.db.models.functions import Now
 
-from syncservice.mailboxes.models import EmailServerProfile, Mailbox
+from syncservice.alerts import alerts
+from syncservice.mailboxes.models import (
+    EmailServerProfile,
+    Mailbox,
+    Schedule,
+    ServerHealth,
+    VisitStatistics,
+)
+from tests import factories
 from tests.servers.test_exchange_faults import self_signed  # noqa: F401 # a fixture
 from tests.simulator.answers import checked_simulator
 
@@ -162,3 +172,44 @@ def test_a_password_is_never_an_argument_nor_printed(run, simulator):
     configure(run, simulator.ews_url, password="s3cret-word")
     assert EmailServerProfile.objects.get().password == "s3cret-word"
     assert "s3cret-word" not in run("profile", "list", "--json").stdout
+
+
+def test_why_a_mailbox_is_due_is_told_with_the_decisions_before(run):
+    box = factories.mailbox(email_address="ann@example.test")
+    due = datetime(2100, 1, 1, 14, 7, tzinfo=UTC)
+    Schedule.objects.update(due_at=due, reason="2 empty visits in a row")
+    ServerHealth.objects.update(
+        not_before=Now() + timedelta(hours=1), fault_text="the server is busy"
+    )
+    VisitStatistics.objects.create(
+        mailbox=box, lane="incoming", fence=1, seconds=1, requests=1, pages=1, stored=0, linked=0,
+        failed=0, more_left=False, machine="m", rest=timedelta(minutes=7), reason="quiet",
+    )  # fmt: skip
+    told = run("mailbox", "why", "ann@example.test").stdout
+    assert "due at 14:07:00: 2 empty visits in a row" in told
+    assert "its server is left alone: the server is busy" in told
+    assert "rest 420 s: quiet" in told
+    (lane,) = json.loads(run("mailbox", "why", "ann@example.test", "--json").stdout)
+    assert (lane["lane"], lane["server_connections"]) == ("incoming", 10)
+
+
+def test_a_parked_mailbox_is_listed_and_can_be_resumed_once(run):
+    box = factories.mailbox(email_address="ann@example.test")
+    Schedule.objects.update(due_at=None, parked_at=Now(), crashes=3)
+    alerts.raise_parked([box.pk])
+    (alert,) = json.loads(run("alerts", "--json").stdout)
+    assert (alert["mailbox"], alert["code"]) == ("ann@example.test", "visit.parked")
+    assert run("mailbox", "resume", "ann@example.test").returncode == 0
+    assert Schedule.objects.get().due_at is not None
+    assert json.loads(run("alerts", "--json").stdout) == []
+    again = run("mailbox", "resume", "ann@example.test")
+    assert again.returncode == 2
+    assert "is not parked" in again.stderr
+
+
+def test_the_limits_of_a_profile_can_be_set(run, simulator):
+    configure(run, simulator.ews_url)
+    run("profile", "set", "Exchange", "--requests-per-second", "20", "--minimum-interval", "30")
+    profile = EmailServerProfile.objects.get()
+    assert profile.maximum_requests_per_second == 20
+    assert profile.minimum_polling_interval == timedelta(minutes=30)

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db import close_old_connections
 from django.db.models.functions import Now
 
+from syncservice.alerts import alerts
 from syncservice.alerts.models import ItemFailure
 from syncservice.mailboxes.models import VisitStatistics
 from workers.app import app
@@ -26,4 +27,5 @@ def apply_retention() -> None:
         .filter(last_seen_at__lt=Now() - timedelta(days=settings.ITEM_FAILURE_DAYS))
         .delete()
     )
+    alerts.end_outlived()
     log.info("retention.applied", visits=visits, item_failures=failures)

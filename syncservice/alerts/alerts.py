@@ -33,3 +33,10 @@ def resume_parked(mailbox_id: int) -> int:
     alert = Alert.objects.filter(mailbox=mailbox_id, code=PARKED, ended_at=None)
     alert.update(ended_at=Now())
     return len(lanes)
+
+
+def end_outlived() -> None:
+    """End alerts of mailboxes that are parked no more, as after they were switched off and on."""
+    parked = Schedule.objects.filter(parked_at__isnull=False)
+    told = Alert.objects.filter(code=PARKED, ended_at=None)
+    told.exclude(mailbox__in=parked.values("mailbox")).update(ended_at=Now())

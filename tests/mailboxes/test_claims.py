@@ -225,6 +225,14 @@ def test_a_parked_mailbox_stays_parked_when_its_profile_is_saved_but_not_when_sw
     assert claimed() == [box.pk]
 
 
+def test_the_alert_ends_when_its_mailbox_is_parked_no_more():
+    boxes = [factories.mailbox().pk for _ in range(2)]
+    alerts.raise_parked(boxes)
+    Schedule.objects.filter(mailbox=boxes[0]).update(parked_at=Now(), due_at=None)
+    alerts.end_outlived()
+    assert list(Alert.objects.filter(ended_at=None).values_list("mailbox", flat=True)) == boxes[:1]
+
+
 # --- The server's health --------------------------------------------------------------------------
 
 
