@@ -26,19 +26,27 @@ WITH room AS (
       SELECT FROM mailboxes_schedule
       WHERE profile_id = health.profile_id AND claimed_at IS NOT NULL
         AND due_at > statement_timestamp()
+      ORDER BY due_at  -- so that the index gives them one by one
       LIMIT greatest(profile.maximum_concurrent_connections, %(share)s)
     ) AS claimed
   ) AS flight
   WHERE health.not_before <= statement_timestamp()
   FOR NO KEY UPDATE OF health SKIP LOCKED
+), ready AS (  -- what one may take this time: no more is read than can be claimed
+  SELECT profile_id, least(visits, ceil(%(limit)s / count(*) OVER ()::numeric)) AS visits
+  FROM room
+  WHERE visits > 0 AND EXISTS (
+    SELECT FROM mailboxes_schedule
+    WHERE profile_id = room.profile_id AND due_at <= statement_timestamp()
+  )
 ), due AS (
   SELECT waiting.id, waiting.due_at,
-         row_number() OVER (PARTITION BY room.profile_id ORDER BY waiting.due_at) AS turn
-  FROM room
+         row_number() OVER (PARTITION BY ready.profile_id ORDER BY waiting.due_at) AS turn
+  FROM ready
   CROSS JOIN LATERAL (
     SELECT id, due_at FROM mailboxes_schedule
-    WHERE profile_id = room.profile_id AND due_at <= statement_timestamp()
-    ORDER BY due_at LIMIT greatest(room.visits, 0)
+    WHERE profile_id = ready.profile_id AND due_at <= statement_timestamp()
+    ORDER BY due_at LIMIT ready.visits
   ) AS waiting
 ), chosen AS (
   SELECT id FROM due ORDER BY turn, due_at LIMIT %(limit)s
