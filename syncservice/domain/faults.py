@@ -39,6 +39,8 @@ class Provenance(enum.StrEnum):
     TLS = "tls"
     HTTP = "http"
     EWS = "ews"
+    POP3 = "pop3"
+    SMTP = "smtp"
     REDIS = "redis"
 
 
@@ -52,6 +54,7 @@ class Fault:
     provenance: Provenance
     text: str  # one sentence for people, with the remedy; no secret, no content of mail
     retry_after: timedelta | None = None  # None: the server gave no hint
+    of_login: bool = False  # the account was refused: more attempts could lock it
 
 
 class FaultError(Exception):

@@ -55,21 +55,20 @@ class Gone:
     item_id: str
 
 
-class Incoming(Protocol):
-    """The incoming email of one mailbox, for one conversation; a context manager."""
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Which organisation keeps a mailbox in step, as the mailbox itself says (F019)."""
+
+    organisation: str  # id
+    at: datetime  # of its last test
+
+
+class Conversation(Protocol):
+    """Some requests to the server of one mailbox; a context manager."""
 
     @property
     def requests(self) -> int:
         """Requests made so far in this conversation."""
-
-    def page(self, cursor: str, limit: int) -> Page:
-        """Return at most `limit` changes behind `cursor` ('': everything), or raise FaultError.
-
-        A fault of nature RESYNC says that the server no longer knows the cursor.
-        """
-
-    def fetch(self, items: Sequence[Listed]) -> Iterator[Fetched | NotFetched | Gone]:
-        """Yield an answer for each of `items`, or raise FaultError."""
 
     def __enter__(self) -> Self: ...
 
@@ -80,3 +79,39 @@ class Incoming(Protocol):
         traceback: TracebackType | None,
     ) -> None:
         """End the conversation: when this returns, the server counts no connection of it."""
+
+
+class Incoming(Conversation, Protocol):
+    """The incoming email of one mailbox."""
+
+    def page(self, cursor: str, limit: int) -> Page:
+        """Return at most `limit` changes behind `cursor` ('': everything), or raise FaultError.
+
+        A fault of nature RESYNC says that the server no longer knows the cursor.
+        """
+
+    def fetch(self, items: Sequence[Listed]) -> Iterator[Fetched | NotFetched | Gone]:
+        """Yield an answer for each of `items`, or raise FaultError."""
+
+
+class Outgoing(Conversation, Protocol):
+    """The way out for the email of one mailbox."""
+
+    def send(self, mime: bytes, forward_paths: Sequence[str]) -> None:
+        """Hand a message over to the server, from the mailbox's own address, or raise FaultError.
+
+        `forward_paths` are the recipients' addresses (RFC 5321); those in `mime` don't count.
+        """
+
+
+class Activities(Conversation, Protocol):
+    """The appointments, contacts and tasks of one mailbox."""
+
+    def open(self) -> None:
+        """Look that the three folders can be opened, or raise FaultError."""
+
+    def stamp(self) -> Stamp | None:
+        """Return what the mailbox says of who keeps it in step; None: nobody."""
+
+    def put_stamp(self, stamp: Stamp) -> None:
+        """Write it, over any other."""
