@@ -1,16 +1,10 @@
 """Every fault a server can answer with, over a real connection -> our own fault."""
 
-import datetime
 import socket
 import ssl
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
 from syncservice.servers.exchange.conversation import ExchangeServer
@@ -18,6 +12,7 @@ from syncservice.servers.exchange.incoming import ExchangeIncoming
 from syncservice.servers.gateway import Fetched, NotFetched
 from syncservice.simulator.exchange import Fault as ServerFault
 from tests.memory_gateway import mime
+from tests.servers.certificates import certificate
 from tests.simulator.answers import checked_simulator
 
 ADDRESS = "user@example.test"
@@ -124,42 +119,8 @@ def test_a_name_that_does_not_resolve_is_told_as_such():
     assert (fault.code, fault.provenance) == ("exchange.unknown_host", Provenance.DNS)
 
 
-@pytest.fixture(scope="module")
-def self_signed(tmp_path_factory) -> Path:
-    """A certificate for 127.0.0.1 that no authority vouches for."""
-    import ipaddress
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
-            critical=False,
-        )
-        .sign(key, hashes.SHA256())
-    )
-    file = tmp_path_factory.mktemp("tls") / "server.pem"
-    file.write_bytes(
-        certificate.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return file
-
-
-def test_a_certificate_nobody_vouches_for_is_refused_unless_the_profile_says_otherwise(self_signed):
-    with checked_simulator(tls_cert=self_signed) as secure:
+def test_a_certificate_nobody_vouches_for_is_refused_unless_the_profile_says_otherwise(tmp_path):
+    with checked_simulator(tls_cert=certificate(tmp_path / "server.pem")) as secure:
         fault = ask(secure.ews_url)
         assert (fault.code, fault.nature) == ("exchange.certificate_refused", Nature.PERMANENT)
 

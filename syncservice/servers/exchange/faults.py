@@ -6,17 +6,15 @@ because a wait is the only answer that never makes things worse.
 
 import contextlib
 import dataclasses
-import socket
-import ssl
 from collections.abc import Iterator
 from datetime import timedelta
 
 import requests
-import urllib3.exceptions
-from exchangelib.errors import EWSError
+from exchangelib.errors import EWSError, UnauthorizedError
 from exchangelib.protocol import FailFast
 
 from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
+from syncservice.servers.network_faults import chain, fault_of_network
 
 _THROTTLED = {
     "ErrorServerBusy",
@@ -36,10 +34,14 @@ _PERMANENT = {
     "give it the role ApplicationImpersonation",
     "ErrorAccountDisabled": "the account is disabled",
     "ErrorPasswordExpired": "the account's password has expired; enter the new one",
+    "ErrorPasswordChangeRequired": "the account's password must be changed; enter the new one",
+    "ErrorSendAsDenied": "the account may not send as this mailbox; grant it the right",
     "ErrorNonExistentMailbox": "the server has no mailbox with this address; correct it",
     "ErrorMailboxConfiguration": "the mailbox is not configured on the server",
     "ErrorInvalidSmtpAddress": "the server refuses this address; correct it",
 }
+#: Codes that say the account itself is refused.
+_LOGIN = {"ErrorAccountDisabled", "ErrorPasswordExpired", "ErrorPasswordChangeRequired"}
 #: Codes that concern one item only; the rest of a batch is good.
 _ITEM = {
     "ErrorMessageSizeExceeded",
@@ -110,6 +112,7 @@ def fault_of_status(status: int, retry_after: str | None) -> Fault:
         scope=scope,
         provenance=Provenance.HTTP,
         text=text,
+        of_login=status == 401,
         retry_after=timedelta(seconds=min(seconds, 86400)) if seconds else None,
     )
 
@@ -131,6 +134,7 @@ def fault_of_response_code(code: str, text: str, back_off: float | None) -> Faul
         scope=scope,
         provenance=Provenance.EWS,
         text=text[:1000],
+        of_login=code in _LOGIN,
         retry_after=timedelta(seconds=min(back_off, 86400)) if back_off else None,
     )
 
@@ -152,7 +156,9 @@ def fault_of_ews_error(error: EWSError) -> Fault:
     """Translate what exchangelib raised or returned."""
     network = _network_cause(error)
     if network is not None:
-        return fault_of_network(network)
+        return fault_of_network(network, "exchange", by_url=True)
+    if isinstance(error, UnauthorizedError):  # where our border was not asked: discovery
+        return fault_of_status(401, None)
     name = type(error).__name__
     if name.startswith("Error"):
         return fault_of_response_code(name, str(error), getattr(error, "back_off", None))
@@ -165,41 +171,6 @@ def fault_of_ews_error(error: EWSError) -> Fault:
     )
 
 
-def fault_of_network(error: BaseException) -> Fault:
-    """Translate what went wrong below HTTP: name, connection, TLS, time-out."""
-    code, provenance, nature = "unreachable", Provenance.TCP, Nature.TRANSIENT
-    text = "the server can't be reached; check its address and the network"
-    causes = [type(cause) for cause in _chain(error)]
-    if any(issubclass(kind, ssl.SSLError | requests.exceptions.SSLError) for kind in causes):
-        code, provenance, nature = "certificate_refused", Provenance.TLS, Nature.PERMANENT
-        text = (
-            "the server's TLS certificate is refused; install a trusted one, "
-            "or add its authority to this machine"
-        )
-        if not any(issubclass(kind, ssl.SSLCertVerificationError) for kind in causes):
-            code, nature = "tls_failed", Nature.TRANSIENT
-            text = "no TLS connection could be made; check that the server speaks HTTPS there"
-    elif urllib3.exceptions.NameResolutionError in causes or socket.gaierror in causes:
-        code, provenance = "unknown_host", Provenance.DNS
-        text = "the server's name can't be resolved; check it in the server location"
-    elif ConnectionRefusedError in causes:
-        code = "connection_refused"
-        text = "nothing listens at the server location; check host and port"
-    elif any(issubclass(kind, requests.exceptions.Timeout | TimeoutError) for kind in causes):
-        code, text = "timed_out", "the server did not answer in time"
-    elif any(
-        issubclass(kind, ConnectionError | urllib3.exceptions.ProtocolError) for kind in causes
-    ):
-        code, text = "connection_lost", "the server closed the connection before it answered"
-    return Fault(
-        code=f"exchange.{code}",
-        nature=nature,
-        scope=Scope.PROFILE,
-        provenance=provenance,
-        text=text,
-    )
-
-
 @contextlib.contextmanager
 def faults_translated() -> Iterator[None]:
     """Turn what exchangelib and the network raise inside the block into a FaultError."""
@@ -208,28 +179,15 @@ def faults_translated() -> Iterator[None]:
     except EWSError as error:
         raise FaultError(fault_of_ews_error(error)) from error
     except (requests.exceptions.RequestException, OSError) as error:
-        raise FaultError(fault_of_network(error)) from error
+        raise FaultError(fault_of_network(error, "exchange", by_url=True)) from error
 
 
 def _network_cause(error: BaseException) -> BaseException | None:
     """Find the network's own error: exchangelib re-raises it as its ErrorTimeoutExpired."""
-    for cause in _chain(error):
+    for cause in chain(error):
         if isinstance(cause, requests.exceptions.RequestException | OSError):
             return cause
     return None
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and all that led to it, through `from`, context and urllib3's `reason`."""
-    seen: set[int] = set()
-    waiting: list[object] = [error]
-    while waiting:
-        cause = waiting.pop(0)
-        if isinstance(cause, BaseException) and id(cause) not in seen:
-            seen.add(id(cause))
-            yield cause
-            waiting += [cause.__cause__, cause.__context__, getattr(cause, "reason", None)]
-            waiting += cause.args
 
 
 def _snake(code: str) -> str:
