@@ -102,7 +102,7 @@ def dispatch(app: Any, producer: Any) -> int:
             share=share,
             crashes=settings.VISIT_CRASHES,
         )
-        alerts.raise_parked(mailbox for mailbox, _ in claimed.parked)
+        alerts.raise_parked(claimed.parked)
     for mailbox_id, lane in claimed.parked:
         log.error("visit.parked", mailbox_id=mailbox_id, lane=lane)
     if claimed.leases_ended:

@@ -244,6 +244,7 @@ def _cells(row: "MailboxStatus") -> tuple[str, ...]:
         "VISITING": "cyan",
         "FAILING": "red",
         "PARKED": "red",
+        "STOPPED": "red",
         "RESTING": "green",
         "DISABLED": "dim",
     }

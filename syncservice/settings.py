@@ -65,6 +65,11 @@ SECRET_KEY = read.kept_key("SECRET_KEY", DATA_FOLDER, may_create=EMBEDDED)[0]
 #: Fernet keys that encrypt stored passwords, newest first; the others still decrypt.
 CREDENTIAL_KEYS = read.kept_key("CREDENTIAL_KEYS", DATA_FOLDER, may_create=EMBEDDED)
 
+#: Lets passwords be entered in pages over plain HTTP from other machines (F286). Never needed.
+ALLOW_PASSWORDS_OVER_HTTP = read.boolean("ALLOW_PASSWORDS_OVER_HTTP", False)
+#: Lets profiles reach mail servers on other machines without TLS (F286).
+ALLOW_UNENCRYPTED_MAIL_SERVERS = read.boolean("ALLOW_UNENCRYPTED_MAIL_SERVERS", False)
+
 # --- Visits -------------------------------------------------------------------------------------
 
 #: Rest of a mailbox after a busy visit, or with mail left to fetch (F008).
@@ -98,6 +103,21 @@ CLAIM_LEASE = read.seconds("CLAIM_LEASE_SECONDS", 60, least=0.1, most=86400)
 VISIT_CRASHES = read.integer("VISIT_CRASHES", 3, least=1, most=100, unit="visits")
 #: How soon a mailbox that found no free connection slot tries again.
 SLOT_RETRY = read.seconds("SLOT_RETRY_SECONDS", 10, least=0.1, most=3600)
+
+# --- Faults --------------------------------------------------------------------------------------
+
+#: Attempts at a mailbox or a server that fail for a passing reason, before it counts as lasting.
+FAULT_ATTEMPTS = read.integer("FAULT_ATTEMPTS", 10, least=1, most=1000, unit="attempts")
+#: How long after each of these attempts the next one is made.
+FAULT_RETRY = read.seconds("FAULT_RETRY_SECONDS", 300, least=0.1, most=86400)
+#: What is switched off for a lasting fault is looked at after ever longer pauses, up to this one.
+PROBE_LONGEST = read.seconds("PROBE_LONGEST_SECONDS", 3600, least=0.1, most=86400 * 7)
+#: Whether what the service switched off is switched on again when it works. A refused login never.
+SELF_HEALING = read.boolean("SELF_HEALING", True)
+#: Attempts at a test of a mailbox that fails for a passing reason.
+TEST_ATTEMPTS = read.integer("TEST_ATTEMPTS", 3, least=1, most=100, unit="attempts")
+#: How long after each of these attempts the next one is made.
+TEST_RETRY = read.seconds("TEST_RETRY_SECONDS", 60, least=0.1, most=86400)
 
 # --- Dispatch -----------------------------------------------------------------------------------
 
@@ -169,6 +189,19 @@ STATISTICS_DAYS = read.integer("STATISTICS_DAYS", 14, least=1, most=3650, unit="
 #: Days that a resolved or given-up item failure is kept (the reference keeps 3, F261).
 ITEM_FAILURE_DAYS = read.integer("ITEM_FAILURE_DAYS", 30, least=1, most=3650, unit="days")
 
+#: Days that an alert is kept after its end (F232).
+ALERT_DAYS = read.integer("ALERT_DAYS", 30, least=1, most=3650, unit="days")
+
+# --- Mail of alerts -------------------------------------------------------------------------------
+
+#: SMTP server that takes mail to profile owners, for example smtp+tls://user:password@host:587
+ALERT_MAIL_URL = read.url("ALERT_MAIL_URL", "", schemes=("smtp", "smtp+tls", "smtp+ssl", "smtps"))
+#: The sender of that mail.
+ALERT_MAIL_FROM = read.text("ALERT_MAIL_FROM", "syncservice@localhost")
+if ALERT_MAIL_URL:
+    vars().update(environ.Env.email_url_config(ALERT_MAIL_URL))
+EMAIL_TIMEOUT = 20
+
 # --- One organisation's Exchange, for `syncservice up` without the admin pages --------------------
 
 #: EWS address of the Exchange server, for example https://mail.example.com/EWS/Exchange.asmx
@@ -196,6 +229,10 @@ CSRF_TRUSTED_ORIGINS = read.names("CSRF_TRUSTED_ORIGINS", "")
 #: Cookies travel over HTTPS only. Set it to true behind TLS.
 SECURE_COOKIES = read.boolean("SECURE_COOKIES", False)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
+#: A proxy in front ends TLS and sets X-Forwarded-Proto itself; without one anybody could.
+BEHIND_TLS_PROXY = read.boolean("BEHIND_TLS_PROXY", False)
+if BEHIND_TLS_PROXY:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 #: Address and port that `syncservice up` serves the web pages on.
 WEB_BIND = read.text("WEB_BIND", "127.0.0.1:8000")
 

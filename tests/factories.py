@@ -5,8 +5,8 @@ from itertools import count
 
 from syncservice.crm.models import User
 from syncservice.domain.polling import Rest
-from syncservice.mailboxes import schedule
-from syncservice.mailboxes.models import EmailServerProfile, Lane, Mailbox, MailboxMapping
+from syncservice.mailboxes import administration, directions, schedule
+from syncservice.mailboxes.models import Direction, EmailServerProfile, Lane, Mailbox
 from syncservice.mailboxes.schedule import Claim
 
 LEASE = timedelta(minutes=5)
@@ -28,14 +28,19 @@ def profile(**fields) -> EmailServerProfile:
     )
 
 
-def mailbox(**fields) -> Mailbox:
-    """A planned mailbox, due now."""
+def mailbox(*, enabled: bool = True, **fields) -> Mailbox:
+    """A planned mailbox of a new user, due now unless it is not `enabled`."""
     number = next(_numbers)
     address = fields.pop("email_address", f"user{number}@example.test")
-    server = fields.pop("profile", None) or profile()
-    box = Mailbox.objects.create(name=address, email_address=address, profile=server, **fields)
-    user = User.objects.create(username=f"user{number}", email=address)
-    MailboxMapping.objects.create(mailbox=box, user=user)
+    user = User.objects.create(username=f"user{number}", email=address)  # its mailbox comes along
+    box = administration.mailbox_of(user)
+    fields.setdefault("approval", Mailbox.Approval.APPROVED)
+    fields["profile"] = fields.get("profile") or profile()
+    for name, value in {"name": address, "process_email_from": None, **fields}.items():
+        setattr(box, name, value)
+    box.save()
+    if enabled:
+        directions.enable([box.pk], [Direction.Kind.INCOMING], "tests")
     schedule.plan([box.pk])
     return box
 

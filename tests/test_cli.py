@@ -196,7 +196,7 @@ def test_why_a_mailbox_is_due_is_told_with_the_decisions_before(run):
 def test_a_parked_mailbox_is_listed_and_can_be_resumed_once(run):
     box = factories.mailbox(email_address="ann@example.test")
     Schedule.objects.update(due_at=None, parked_at=Now(), crashes=3)
-    alerts.raise_parked([box.pk])
+    alerts.raise_parked([(box.pk, "incoming")])
     (alert,) = json.loads(run("alerts", "--json").stdout)
     assert (alert["mailbox"], alert["code"]) == ("ann@example.test", "visit.parked")
     assert run("mailbox", "resume", "ann@example.test").returncode == 0

@@ -71,6 +71,17 @@ app.conf.update(
     beat_max_loop_interval=settings.DISPATCH_INTERVAL.total_seconds(),
     beat_schedule={
         "apply-retention": {"task": "async_operations.apply_retention", "schedule": 3600.0},
+        # Rows say what is to be done: a message that waited too long has a successor.
+        "run-due-tests": {
+            "task": "async_operations.run_due_tests",
+            "schedule": 2.0,
+            "options": {"expires": 10},
+        },
+        "watch-profiles": {
+            "task": "async_operations.watch_profiles",
+            "schedule": 60.0,
+            "options": {"expires": 120},
+        },
     },
 )
 

@@ -1,18 +1,164 @@
-"""Queue `async_operations`: housekeeping. What users ask for by hand will join it here."""
+"""Queue `async_operations`: tests that people asked for, watching over servers, housekeeping."""
 
-from datetime import timedelta
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import structlog
 from django.conf import settings
 from django.db import close_old_connections
 from django.db.models.functions import Now
 
-from syncservice.alerts import alerts
-from syncservice.alerts.models import ItemFailure
-from syncservice.mailboxes.models import VisitStatistics
+from syncservice.alerts import alert_mail, alerts, watch
+from syncservice.alerts.models import Alert, ItemFailure
+from syncservice.domain.faults import Fault, FaultError, Nature
+from syncservice.mailboxes import administration, connection_tests, directions, server_health
+from syncservice.mailboxes.connection_tests import DueConnectionTest
+from syncservice.mailboxes.directions import DueTest
+from syncservice.mailboxes.models import (
+    ConnectionTest,
+    EmailServerProfile,
+    Mailbox,
+    Organisation,
+    VisitStatistics,
+)
+from syncservice.servers import registry
+from syncservice.sync import enablement
+from syncservice.sync.enablement import Retries, Ways
 from workers.app import app
+from workers.shutdown import is_stopping
+from workers.slots import slots
 
 log = structlog.get_logger()
+
+RETRIES = Retries(settings.TEST_ATTEMPTS, settings.TEST_RETRY)
+#: A test that is not finished by then has lost its worker; longer than a task may run.
+TEST_LEASE = settings.ASYNC_OPERATIONS_HARD_LIMIT + timedelta(seconds=10)
+#: A task works so long through what is due, then leaves room for others on its queue.
+TESTS_BUDGET_SECONDS = 60
+
+
+@app.task(name="async_operations.run_due_tests")
+def run_due_tests() -> None:
+    """Run the tests of mailboxes and profiles that are due; several tasks share them out."""
+    close_old_connections()
+    end = time.monotonic() + TESTS_BUDGET_SECONDS
+    while time.monotonic() < end and not is_stopping():
+        profile_test = connection_tests.claim_due(TEST_LEASE)
+        if profile_test is not None:
+            _test_connection(profile_test)
+            continue
+        mailbox_test = directions.claim_due_test(TEST_LEASE)
+        if mailbox_test is None:
+            return
+        _test_mailbox(mailbox_test)
+
+
+def _test_mailbox(test: DueTest) -> None:
+    mailbox = Mailbox.objects.select_related("profile").get(pk=test.mailbox_id)
+    profile = mailbox.profile
+    fault: Fault | None
+    if profile is None or not mailbox.email_address:
+        fault = enablement.NO_PROFILE if profile is None else enablement.NO_ADDRESS
+    else:
+        fault = _attempt(test, mailbox, profile)
+    enablement.conclude(test, fault, RETRIES, profile.pk if profile else None)
+    log.info(
+        "direction.tested",
+        mailbox_id=test.mailbox_id,
+        direction=test.kind,
+        attempts=test.attempts,
+        fault=fault.code if fault else None,
+    )
+
+
+def _attempt(test: DueTest, mailbox: Mailbox, profile: EmailServerProfile) -> Fault | None:
+    admit = _meter(profile)
+    ways = Ways(
+        incoming=lambda: registry.incoming(mailbox, admit),
+        outgoing=lambda: registry.outgoing(mailbox, admit),
+        activities=lambda: registry.activities(mailbox, admit),
+    )
+    organisation = str(Organisation.current().identity)
+    try:
+        with slots().hold(_accounts(mailbox, profile), f"test:{uuid4()}"):
+            _discover_once(mailbox, profile)
+            return enablement.attempt(
+                test, ways, mailbox.email_address, organisation, datetime.now(UTC)
+            )
+    except FaultError as error:
+        return error.fault
+
+
+def _test_connection(test: DueConnectionTest) -> None:
+    """Reach the server as one of the profile's mailboxes, and keep what was said (F054)."""
+    profile = EmailServerProfile.objects.get(pk=test.profile_id)
+    mailbox = profile.mailboxes.filter(is_active=True).exclude(email_address="").first()
+    if mailbox is None:
+        connection_tests.finish(
+            test,
+            status=ConnectionTest.Status.WARNING,
+            text="no mailbox uses this profile yet, so nothing was asked",
+        )
+        return
+    began = time.monotonic()
+    fault, request, response = _look(mailbox, profile)
+    if fault is not None and fault.nature is Nature.LIMITED:
+        return  # its lease brings it round
+    connection_tests.finish(
+        test,
+        status=ConnectionTest.Status.FAILURE if fault else ConnectionTest.Status.SUCCESS,
+        code=fault.code if fault else "",
+        text=fault.text if fault else f"the server let us read the Inbox of {mailbox}",
+        request=request[: connection_tests.LONGEST_TEXT],
+        response=response[: connection_tests.LONGEST_TEXT],
+        milliseconds=int((time.monotonic() - began) * 1000),
+    )
+    log.info("connection.tested", profile_id=profile.pk, fault=fault.code if fault else None)
+
+
+def _look(mailbox: Mailbox, profile: EmailServerProfile) -> tuple[Fault | None, str, str]:
+    """Return the fault, and the last request and answer where the protocol has such texts."""
+    request = response = ""
+    try:
+        with slots().hold(_accounts(mailbox, profile), f"test:{uuid4()}"):
+            if not profile.is_exchange:
+                with registry.incoming(mailbox, _meter(profile)) as maildrop:
+                    maildrop.page("", 1)
+                return None, "", ""
+            if registry.needs_discovery(profile):
+                registry.discovered(mailbox)  # anew: this is how it is asked for again
+            with registry.look(mailbox, _meter(profile)) as gateway:
+                try:
+                    gateway.look()
+                finally:
+                    request, response = gateway.request, gateway.response
+    except FaultError as error:
+        return error.fault, request, response
+    return None, request, response
+
+
+def _discover_once(mailbox: Mailbox, profile: EmailServerProfile) -> None:
+    if registry.needs_discovery(profile) and not hasattr(profile, "discovery"):
+        profile.discovery = registry.discovered(mailbox)
+
+
+def _accounts(mailbox: Mailbox, profile: EmailServerProfile) -> dict[str, int]:
+    return registry.accounts(mailbox, server_health.connections(profile.pk))
+
+
+def _meter(profile: EmailServerProfile) -> Callable[[], None]:
+    return slots().meter(str(profile.pk), profile.maximum_requests_per_second)
+
+
+@app.task(name="async_operations.watch_profiles")
+def watch_profiles() -> None:
+    """Tell the owners of servers most of whose mailboxes fail; by mail, if they want it (F048)."""
+    close_old_connections()
+    watch.watch_profiles()
+    for alert in alert_mail.unsent():
+        alert_mail.send(alert)
 
 
 @app.task(name="async_operations.apply_retention")
@@ -28,4 +174,14 @@ def apply_retention() -> None:
         .delete()
     )
     alerts.end_outlived()
-    log.info("retention.applied", visits=visits, item_failures=failures)
+    old_alerts, _ = Alert.objects.filter(
+        ended_at__lt=Now() - timedelta(days=settings.ALERT_DAYS)
+    ).delete()
+    provided = administration.provide_missing()
+    log.info(
+        "retention.applied",
+        visits=visits,
+        item_failures=failures,
+        alerts=old_alerts,
+        mailboxes_provided=provided,
+    )

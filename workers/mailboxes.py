@@ -5,19 +5,17 @@ import socket
 import time
 from datetime import timedelta
 
-import redis
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import close_old_connections
 
-from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
+from syncservice.domain.faults import Fault, FaultError, Nature, Patience, Provenance, Scope
 from syncservice.domain.polling import Pace
 from syncservice.mailboxes import schedule
 from syncservice.mailboxes.models import EmailServerProfile, Lane, MailboxMapping
 from syncservice.mailboxes.schedule import Begun, Claim, ClaimLost
 from syncservice.servers import registry
-from syncservice.servers.slots import Slots
 from syncservice.sync import outcome as outcomes
 from syncservice.sync.incoming_email import Inbox
 from syncservice.sync.visit import Budget, Outcome
@@ -25,6 +23,7 @@ from syncservice.sync.visit import visit as make_visit
 from workers.app import app
 from workers.heartbeat import Heartbeat
 from workers.shutdown import is_stopping
+from workers.slots import slots as cluster_slots
 
 log = structlog.get_logger()
 
@@ -36,6 +35,12 @@ BUDGET = Budget(
     batch_messages=settings.BATCH_MESSAGES,
     batch_bytes=settings.BATCH_BYTES,
     message_bytes=settings.MESSAGE_BYTES,
+)
+PATIENCE = Patience(
+    attempts=settings.FAULT_ATTEMPTS,
+    retry=settings.FAULT_RETRY,
+    longest=settings.PROBE_LONGEST,
+    heals=settings.SELF_HEALING,
 )
 MACHINE = socket.gethostname()[:320]
 
@@ -65,7 +70,7 @@ def _visit(claim: Claim) -> None:
         _postpone(claim, outcome.limit.retry_after or timedelta(0), outcome.limit.text)
         return
     profile = begun.profile
-    rest = outcomes.record(claim, outcome, profile, _pace(profile), MACHINE)
+    rest = outcomes.record(claim, outcome, profile, _pace(profile), MACHINE, PATIENCE)
     log.info(
         "visit.finished",
         requests=outcome.requests,
@@ -87,10 +92,11 @@ def _postpone(claim: Claim, wait: timedelta, reason: str) -> None:
 def _visit_within_slot(claim: Claim, begun: Begun) -> Outcome:
     """Make the visit inside its connection slots; a limit that forbids it is in the outcome."""
     mapping = MailboxMapping.objects.filter(mailbox=begun.mailbox, ended_at=None).first()
-    inbox = Inbox(claim, mapping.queue_id if mapping else None, settings.ITEM_ATTEMPTS)
+    queue_id = mapping.queue_id if mapping else None
+    inbox = Inbox(claim, queue_id, settings.ITEM_ATTEMPTS, begun.mailbox.email_since)
     # After a visit that died, one message at a time: what killed it then stands alone.
     budget = dataclasses.replace(BUDGET, batch_messages=1) if begun.crashes else BUDGET
-    slots = _slots()
+    slots = cluster_slots()
     accounts = registry.accounts(begun.mailbox, begun.connections)
     holder = f"{claim.mailbox_id}:{claim.lane}:{claim.fence}"
     profile = begun.profile
@@ -135,18 +141,3 @@ def _pace(profile: EmailServerProfile) -> Pace:
         busy_from=settings.POLL_BUSY_FROM,
         minimum=profile.minimum_polling_interval,
     )
-
-
-def _slots() -> Slots:
-    """Connect in the process that uses it; a client made before the fork would be shared."""
-    global _client
-    if _client is None:
-        _client = Slots(
-            redis.Redis.from_url(settings.REDIS_URL, socket_timeout=5, socket_connect_timeout=5),
-            settings.CLAIM_LEASE,
-            settings.SLOT_RETRY,
-        )
-    return _client
-
-
-_client: Slots | None = None

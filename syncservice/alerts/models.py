@@ -1,10 +1,13 @@
 """What went wrong, for the people it concerns."""
 
 from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from syncservice.mailboxes.models import Mailbox
+from syncservice.alerts.catalogue import Entry, entry_of
+from syncservice.crm.models import Email, User
+from syncservice.mailboxes.models import EmailServerProfile, Mailbox
 
 
 class ItemFailure(models.Model):
@@ -17,9 +20,14 @@ class ItemFailure(models.Model):
         RETRYING = "retrying", _("will be tried again")
         GIVEN_UP = "given_up", _("given up")
         RESOLVED = "resolved", _("resolved")
+        DISMISSED = "dismissed", _("dismissed")
+
+    #: Nobody needs to look at these any more.
+    DONE = (State.RESOLVED, State.DISMISSED)
 
     mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="item_failures")
     item_id = models.TextField()
+    subject = models.TextField(blank=True)  # for its owner's eyes only; '': not known
     code = models.CharField(max_length=100)
     reason = models.TextField()
     state = models.CharField(max_length=10, choices=State)
@@ -30,29 +38,70 @@ class ItemFailure(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint("mailbox", "item_id", name="one_failure_an_item")]
-        indexes = [
-            models.Index("mailbox", condition=models.Q(state="retrying"), name="failures_to_retry")
-        ]
+        indexes = [models.Index("mailbox", condition=Q(state="retrying"), name="failures_to_retry")]
 
     def __str__(self) -> str:
         return f"{self.code}: {self.reason}"
 
 
-class Alert(models.Model):
-    """What a person has to know of a mailbox, until it is over; one row for each trouble."""
+class Severity(models.IntegerChoices):
+    """How much an alert asks of its reader (2E)."""
 
-    mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="alerts")
-    code = models.CharField(max_length=100)
-    text = models.TextField()
-    raised_at = models.DateTimeField(db_default=Now(), editable=False)
+    INFORMATION = 1, _("information")
+    WARNING = 2, _("warning")
+    ERROR = 3, _("error")
+
+
+class Alert(models.Model):
+    """What people have to know of an email, a mailbox or a server profile, until it is over.
+
+    One row for each trouble: a repeat moves `last_seen_at` and counts. A trouble that lasts gets a
+    second row with the same code, an error. Some ask a question, and keep its answer.
+    """
+
+    mailbox = models.ForeignKey(
+        Mailbox, models.CASCADE, null=True, related_name="alerts"
+    )  # null: it is about a whole profile
+    profile = models.ForeignKey(
+        EmailServerProfile, models.CASCADE, null=True, related_name="alerts"
+    )  # null: it is about a mailbox
+    email = models.ForeignKey(Email, models.CASCADE, null=True, related_name="alerts")
+    #: On whose wall it hangs, beside the administrators': who owned its subject then. null: nobody.
+    owner = models.ForeignKey(User, models.SET_NULL, null=True, related_name="alerts")
+    severity = models.SmallIntegerField(choices=Severity)
+    code = models.CharField(max_length=100)  # see `catalogue`
+    direction = models.CharField(max_length=10, blank=True)  # '': none in particular
+    text = models.TextField(blank=True)  # what the server or our code said
+    first_seen_at = models.DateTimeField(db_default=Now(), editable=False)
+    last_seen_at = models.DateTimeField(db_default=Now())
+    count = models.PositiveIntegerField(db_default=1)
     ended_at = models.DateTimeField(null=True)  # null: it still holds
+    is_question = models.BooleanField(db_default=False)
+    answer = models.BooleanField(null=True)  # null: not answered
+    answered_by = models.CharField(max_length=150, blank=True, db_default="")
+    mailed_at = models.DateTimeField(null=True)  # null: no mail was sent about it
 
     class Meta:
         constraints = [
+            models.CheckConstraint(
+                name="alert_of_a_mailbox_or_a_profile",
+                condition=Q(mailbox=None, profile__isnull=False)
+                | Q(mailbox__isnull=False, profile=None),
+            ),
             models.UniqueConstraint(
-                "mailbox", "code", condition=models.Q(ended_at=None), name="one_alert_a_trouble"
-            )
+                *("mailbox", "profile", "email", "direction", "code", "severity"),
+                name="one_open_alert_a_trouble",
+                condition=Q(ended_at=None),
+                nulls_distinct=False,
+            ),
         ]
+        indexes = [models.Index("owner", "ended_at", name="alerts_of_a_wall")]
+        permissions = [("view_every_alert", "Can see the alerts of everybody")]
 
     def __str__(self) -> str:
-        return f"{self.mailbox}: {self.text}"
+        return f"{self.mailbox or self.profile}: {self.code}"
+
+    @property
+    def entry(self) -> Entry:
+        """What the code means, why it happens and what helps, in the reader's language."""
+        return entry_of(self.code)

@@ -13,6 +13,7 @@ class State(enum.Enum):
 
     DISABLED = _("disabled")
     PARKED = _("parked")
+    STOPPED = _("switched off by a fault")
     NEW = _("first visit to come")
     VISITING = _("visiting")
     FAILING = _("failing")
@@ -41,26 +42,33 @@ SELECT mailbox.id, mailbox.email_address,
                 queue.name, ''),
        schedule.due_at, schedule.parked_at, schedule.claimed_at, schedule.visited_at,
        coalesce(schedule.reason, ''), coalesce(schedule.fault_code, ''),
-       coalesce(schedule.fault_text, ''),
+       coalesce(nullif(schedule.fault_text, ''), direction.disabled_text, ''),
+       coalesce(direction.disabled_code, ''),
        (SELECT count(*) FROM mailboxes_remoteitem AS item WHERE item.mailbox_id = mailbox.id),
        (SELECT count(*) FROM alerts_itemfailure AS failure
-        WHERE failure.mailbox_id = mailbox.id AND failure.state <> 'resolved')
+        WHERE failure.mailbox_id = mailbox.id AND failure.state NOT IN ('resolved', 'dismissed'))
 FROM mailboxes_mailbox AS mailbox
 LEFT JOIN mailboxes_schedule AS schedule
   ON schedule.mailbox_id = mailbox.id AND schedule.lane = 'incoming'
+LEFT JOIN mailboxes_direction AS direction
+  ON direction.mailbox_id = mailbox.id AND direction.kind = 'incoming'
 LEFT JOIN mailboxes_mailboxmapping AS mapping
   ON mapping.mailbox_id = mailbox.id AND mapping.ended_at IS NULL
 LEFT JOIN crm_user AS owner ON owner.id = mapping.user_id
 LEFT JOIN crm_queue AS queue ON queue.id = mapping.queue_id
+WHERE mailbox.profile_id IS NOT NULL OR %(every)s
 ORDER BY mailbox.email_address
 LIMIT %(limit)s OFFSET %(offset)s
 """
 
 
-def overview(limit: int = 1000, offset: int = 0) -> list[MailboxStatus]:
-    """Return the mailboxes by address, at most `limit` of them from `offset` on."""
+def overview(limit: int = 1000, offset: int = 0, *, every: bool = False) -> list[MailboxStatus]:
+    """Return the mailboxes by address, at most `limit` of them from `offset` on.
+
+    Those without a server profile are no part of the service (F086); `every` returns them too.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(_OVERVIEW, {"limit": limit, "offset": offset})
+        cursor.execute(_OVERVIEW, {"limit": limit, "offset": offset, "every": every})
         return [_status(*row) for row in cursor.fetchall()]
 
 
@@ -75,11 +83,14 @@ def _status(
     reason: str,
     fault_code: str,
     fault_text: str,
+    disabled_code: str,
     emails: int,
     failures: int,
 ) -> MailboxStatus:
     if parked_at is not None:
         state = State.PARKED
+    elif disabled_code:
+        state = State.STOPPED
     elif due_at is None:
         state = State.DISABLED
     elif claimed_at is not None:

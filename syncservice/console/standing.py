@@ -11,7 +11,7 @@ from django.db.models import Case, Count, FilteredRelation, Q, QuerySet, Value, 
 from syncservice.alerts.models import ItemFailure
 from syncservice.alerts.overview import State
 from syncservice.crm.models import Email
-from syncservice.mailboxes.models import Lane, Mailbox
+from syncservice.mailboxes.models import Direction, Lane, Mailbox
 
 #: Emails are counted up to here: the totals are asked for every few seconds.
 COUNTED_EMAILS = 100_000
@@ -29,9 +29,11 @@ class Totals:
 
 
 def totals() -> Totals:
-    counted = dict(_with_state().values_list("standing").order_by("standing").annotate(Count("pk")))
+    rows = _with_state().filter(profile__isnull=False)  # as the overview
+    counted = dict(rows.values_list("standing").order_by("standing").annotate(Count("pk")))
     worst_first = (
         State.PARKED,
+        State.STOPPED,
         State.FAILING,
         State.VISITING,
         State.NEW,
@@ -44,7 +46,7 @@ def totals() -> Totals:
         states=[(state, counted[state.name]) for state in worst_first if state.name in counted],
         emails=min(emails, COUNTED_EMAILS),
         emails_are_more=emails > COUNTED_EMAILS,
-        failures=ItemFailure.objects.exclude(state=ItemFailure.State.RESOLVED).count(),
+        failures=ItemFailure.objects.exclude(state__in=ItemFailure.DONE).count(),
     )
 
 
@@ -54,10 +56,17 @@ def state_of(mailbox: Mailbox) -> State:
 
 def _with_state() -> QuerySet[Any]:
     return Mailbox.objects.alias(
-        incoming=FilteredRelation("schedules", condition=Q(schedules__lane=Lane.INCOMING))
+        incoming=FilteredRelation("schedules", condition=Q(schedules__lane=Lane.INCOMING)),
+        direction=FilteredRelation(
+            "directions", condition=Q(directions__kind=Direction.Kind.INCOMING)
+        ),
     ).annotate(
         standing=Case(
             When(incoming__parked_at__isnull=False, then=Value(State.PARKED.name)),
+            When(
+                ~Q(direction__disabled_code="") & Q(direction__pk__isnull=False),
+                then=Value(State.STOPPED.name),
+            ),
             When(incoming__due_at=None, then=Value(State.DISABLED.name)),
             When(incoming__claimed_at__isnull=False, then=Value(State.VISITING.name)),
             When(~Q(incoming__fault_code=""), then=Value(State.FAILING.name)),

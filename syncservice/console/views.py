@@ -88,15 +88,16 @@ def mailbox(request: HttpRequest, mailbox_id: int) -> HttpResponse:
         "mailbox": box,
         "mapping": box.mappings.filter(ended_at=None).select_related("user", "queue").first(),
         "state": state_of(box),
-        "alerts": box.alerts.filter(ended_at=None),
+        "alerts": box.alerts.filter(ended_at=None).order_by("-severity", "-last_seen_at"),
+        "directions": box.directions.order_by("kind"),
         "server": ServerHealth.objects.filter(profile=box.profile)
         .annotate(is_paused=Q(not_before__gt=Now()))
         .first(),
         "schedule": box.schedules.filter(lane=Lane.INCOMING).first(),
         "visits": box.visits.order_by("-finished_at")[:VISITS_SHOWN],
         "failures": [
-            *failures.exclude(state=ItemFailure.State.RESOLVED)[:FAILURES_SHOWN],
-            *failures.filter(state=ItemFailure.State.RESOLVED)[:VISITS_SHOWN],
+            *failures.exclude(state__in=ItemFailure.DONE)[:FAILURES_SHOWN],
+            *failures.filter(state__in=ItemFailure.DONE)[:VISITS_SHOWN],
         ],
         "page": Paginator(emails, EMAILS_A_PAGE).get_page(request.GET.get("page")),
     }

@@ -4,6 +4,8 @@ Names and codes are the reference's. What must never be, a constraint forbids: a
 message is one email record, however many mailboxes received it.
 """
 
+from typing import Any, Self
+
 from django.contrib.auth.models import AbstractUser
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import HashIndex
@@ -14,8 +16,26 @@ from django.utils.translation import gettext_lazy as _
 from syncservice.crm.ids import activity_id
 
 
-class User(AbstractUser):
+class KnowsStoredAddress(models.Model):
+    """Remembers the address as it was read, so that a change can be told from a mere save."""
+
+    ADDRESS = "email_address"
+    stored_address: str | None = None  # None: not read from the database
+
+    class Meta:
+        abstract = True
+
+    @classmethod
+    def from_db(cls, db: Any, field_names: Any, values: Any, **options: Any) -> Self:
+        instance = super().from_db(db, field_names, values, **options)
+        instance.stored_address = instance.__dict__.get(cls.ADDRESS)
+        return instance
+
+
+class User(AbstractUser, KnowsStoredAddress):
     """A CRM user; the reference's system user."""
+
+    ADDRESS = "email"
 
 
 class EmailEnabled(models.Model):
@@ -64,7 +84,7 @@ class Lead(PersonalName, EmailEnabled):
     company_name = models.CharField(_("company"), max_length=100, blank=True)
 
 
-class Queue(models.Model):
+class Queue(KnowsStoredAddress):
     """A shared place for work; a CRM queue, not one of Celery's."""
 
     name = models.CharField(_("name"), max_length=200)

@@ -4,24 +4,26 @@ Passwords go in and never come out. Nothing is deleted here: what is switched of
 history and what it has read, and can be switched on again.
 """
 
-from collections.abc import Iterable
 from typing import Any
+from urllib.parse import urlsplit
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
-from django.contrib.admin.models import CHANGE, LogEntry
-from django.db import models, transaction
+from django.db import transaction
 from django.db.models import QuerySet
-from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from syncservice.mailboxes import schedule
+from syncservice.crm.models import Queue, User
+from syncservice.mailboxes import administration, connection_tests, directions, rules, schedule
 from syncservice.mailboxes.models import (
+    ChangeRecord,
+    Direction,
     EmailServerProfile,
     Mailbox,
-    MailboxMapping,
+    Organisation,
     Schedule,
     VisitStatistics,
 )
@@ -42,116 +44,97 @@ class ReadOnlyAdmin(admin.ModelAdmin):
         return False
 
 
-class WithPassword(forms.ModelForm):
-    """A form whose password is write-only: never shown, and kept when the field stays empty."""
+class WithPasswords(forms.ModelForm):
+    """A form whose passwords are write-only: never shown, and kept when the field stays empty.
 
-    password = forms.CharField(
-        label=_("Password"),
+    Over plain HTTP none is taken (F286): whoever listens in would have the whole organisation's
+    mail. This machine itself may, and ALLOW_PASSWORDS_OVER_HTTP lets all.
+    """
+
+    PASSWORDS: tuple[str, ...] = ("password",)
+    over_http = False  # set by the admin for each request
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in self.PASSWORDS:
+            self.initial.pop(name, None)
+            if name not in self.fields:  # it is not for those who may only view
+                continue
+            field = forms.CharField(
+                label=self._meta.model._meta.get_field(name).verbose_name,
+                required=False,
+                strip=False,
+                disabled=self.over_http,
+                widget=forms.PasswordInput(
+                    render_value=False,
+                    attrs={"autocomplete": "new-password", "class": "vTextField"},
+                ),
+            )
+            field.help_text = self._help_text(bool(getattr(self.instance, name)))
+            self.fields[name] = field
+
+    def _help_text(self, is_set: bool) -> Any:
+        if self.over_http:
+            return _("Passwords are not taken over plain HTTP; use HTTPS.")
+        if is_set:
+            return _("A password is set. Leave this empty to keep it.")
+        return _("No password is set.")
+
+    def clean(self) -> Any:
+        cleaned = super().clean()
+        for name in self.PASSWORDS:
+            if name in self.fields:
+                # A disabled field ignores what is sent; an empty one keeps what there is.
+                self.cleaned_data[name] = self.cleaned_data.get(name) or getattr(
+                    self.instance, name
+                )
+        return cleaned
+
+
+class ProfileForm(WithPasswords):
+    PASSWORDS = ("password", "outgoing_password")
+
+
+class MailboxForm(WithPasswords):
+    """A mailbox with its owner; a change of hands is asked about before it is made (F006)."""
+
+    user = forms.ModelChoiceField(User.objects.all(), label=_("user"), required=False)
+    queue = forms.ModelChoiceField(Queue.objects.all(), label=_("queue"), required=False)
+    take_over = forms.BooleanField(
+        label=_("Yes, end the former mapping and its synchronization"),
         required=False,
-        strip=False,
-        widget=forms.PasswordInput(
-            render_value=False, attrs={"autocomplete": "new-password", "class": "vTextField"}
-        ),
+        widget=forms.HiddenInput,
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.initial.pop("password", None)
-        if "password" in self.fields:  # it is not for those who may only view
-            self.fields["password"].help_text = (
-                _("A password is set. Leave this empty to keep it.")
-                if self.instance.password
-                else _("No password is set.")
-            )
+        owner = administration.owner_of(self.instance) if self.instance.pk else None
+        if owner is not None:
+            self.initial["user" if isinstance(owner, User) else "queue"] = owner.pk
 
-    def clean_password(self) -> str:
-        password: str = self.cleaned_data["password"] or self.instance.password
-        return password
-
-
-class ProfileForm(WithPassword):
-    def clean(self) -> None:
-        super().clean()
-        in_profile = EmailServerProfile.Credentials.PROFILE
-        if self.cleaned_data.get("credentials") == in_profile:
-            if not self.cleaned_data.get("username"):
-                self.add_error(
-                    "username",
-                    _("Enter the account that opens the mailboxes, or leave it to each mailbox."),
-                )
-            if not self.cleaned_data.get("password"):
-                self.add_error("password", _("Enter the password of this account."))
-
-
-class MailboxForm(WithPassword):
     def clean_email_address(self) -> str:
         address: str = self.cleaned_data["email_address"]
         others = Mailbox.objects.exclude(pk=self.instance.pk)
-        if others.filter(email_address__iexact=address).exists():
+        if address and others.filter(email_address__iexact=address).exists():
             raise forms.ValidationError(_("There is a mailbox with this address already."))
         return address
 
-    def clean(self) -> None:
-        super().clean()
-        profile = self.cleaned_data.get("profile")
-        of_its_own = EmailServerProfile.Credentials.MAILBOX
-        if profile is not None and profile.credentials == of_its_own:
-            if not self.cleaned_data.get("username"):
-                self.add_error(
-                    "username", _("This server profile wants an account of the mailbox's own.")
-                )
-            if not self.cleaned_data.get("password"):
-                self.add_error("password", _("Enter the password of this account."))
-
-
-class MappingForm(forms.ModelForm):
-    class Meta:
-        model = MailboxMapping
-        fields = ["user", "queue", "ended_at"]
-
-    def clean(self) -> None:
-        super().clean()
+    def clean(self) -> Any:
+        cleaned = super().clean()
+        if "user" not in self.fields:  # for viewing only
+            return cleaned
         user, queue = self.cleaned_data.get("user"), self.cleaned_data.get("queue")
-        if (user is None) == (queue is None):
+        owner, is_forward = user or queue, self.cleaned_data.get("is_forward")
+        if is_forward and (user or queue):
+            self.add_error("is_forward", _("A forward mailbox belongs to nobody."))
+        elif not is_forward and (user is None) == (queue is None):
             self.add_error("user", _("Choose either a user or a queue."))
-            return
-        others = MailboxMapping.objects.exclude(pk=self.instance.pk)
-        theirs = others.filter(user=user, queue=queue, ended_at=None).first()
-        if theirs is not None and self.cleaned_data.get("ended_at") is None:
-            self.add_error(
-                "user" if user else "queue",
-                _("%(owner)s has the mailbox %(mailbox)s already, and may have one only.")
-                % {"owner": user or queue, "mailbox": theirs.mailbox},
-            )
-
-
-class MappingFormSet(BaseInlineFormSet):
-    def clean(self) -> None:
-        super().clean()
-        in_force = [
-            form
-            for form in self.forms
-            if form.cleaned_data.get("user") or form.cleaned_data.get("queue")
-            if form.cleaned_data.get("ended_at") is None
-        ]
-        if len(in_force) > 1:
-            raise forms.ValidationError(
-                _("A mailbox has one owner: end the present mapping before you add another.")
-            )
-
-
-class MappingInline(admin.TabularInline):
-    """Whose mailbox it is. Ended mappings stay: they explain who owned older mail."""
-
-    model = MailboxMapping
-    form = MappingForm
-    formset = MappingFormSet
-    autocomplete_fields = ["user", "queue"]
-    extra = 0
-    min_num = 1
-    can_delete = False
-    verbose_name = _("owner")
-    verbose_name_plural = _("owner")
+        elif owner is not None and not self.cleaned_data.get("take_over"):
+            asked = administration.question(self.instance, owner)
+            if asked is not None:
+                self.fields["take_over"].widget = forms.CheckboxInput()
+                self.add_error("take_over", str(asked))
+        return cleaned
 
 
 class ScheduledAdmin(admin.ModelAdmin):
@@ -159,43 +142,97 @@ class ScheduledAdmin(admin.ModelAdmin):
 
     show_full_result_count = False
 
-    def mailboxes_of(self, record: Any) -> Iterable[int]:
-        raise NotImplementedError
-
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None or self.has_change_permission(request, obj):
             return fieldsets
         # Who may only view gets every field as text; the password is not for reading.
         return [
-            (title, {**options, "fields": [f for f in options["fields"] if f != "password"]})
+            (title, {**options, "fields": [f for f in options["fields"] if f not in _NOT_TO_READ]})
             for title, options in fieldsets
         ]
 
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        super().save_related(request, form, formsets, change)
-        schedule.plan(self.mailboxes_of(form.instance))
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        form: Any = super().get_form(request, obj, change, **kwargs)
+        form.over_http = not passwords_may_travel(request)
+        return form
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def tell(self, request: HttpRequest, number: int) -> None:
+        message = ngettext("%(number)d mailbox changed.", "%(number)d mailboxes changed.", number)
+        self.message_user(request, message % {"number": number}, messages.SUCCESS)
+
+
+def passwords_may_travel(request: HttpRequest) -> bool:
+    """Whether a password in this request is safe from listeners on the way."""
+    host = urlsplit(f"//{request.get_host()}").hostname
+    on_this_machine = host in ("localhost", "127.0.0.1", "::1")
+    return request.is_secure() or on_this_machine or settings.ALLOW_PASSWORDS_OVER_HTTP
+
+
+_NOT_TO_READ = ("password", "outgoing_password", "user", "queue", "take_over")
+
+
+@admin.register(Organisation)
+class OrganisationAdmin(admin.ModelAdmin):
+    """The settings of the whole organisation; the one row is made when it is first needed."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Organisation]:
+        Organisation.current()
+        return super().get_queryset(request)
+
+    def save_model(self, request: HttpRequest, obj: Organisation, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        schedule.plan(Mailbox.objects.values_list("pk", flat=True))  # approval may matter less
 
 
 @admin.register(EmailServerProfile)
 class EmailServerProfileAdmin(ScheduledAdmin):
     form = ProfileForm
-    formfield_overrides = {models.URLField: {"assume_scheme": "https"}}
-    list_display = ["name", "location", "authentication", "credentials", "verify_tls", "is_active"]
-    list_filter = ["is_active", "verify_tls"]
+    actions = ["test_and_enable", "test_connection"]
+    list_display = ["name", "server_type", "location", "credentials", "owner", "is_active"]
+    list_filter = ["server_type", "is_active", "verify_tls"]
+    list_select_related = ["owner"]
     search_fields = ["name", "location"]
+    autocomplete_fields = ["owner"]
     fieldsets = [
-        (None, {"fields": ["name", "description", "is_active"]}),
-        (_("Server"), {"fields": ["server_type", "location", "verify_tls", "timeout_seconds"]}),
+        (None, {"fields": ["name", "description", "owner", "send_alert_mail", "is_active"]}),
+        (
+            _("Server"),
+            {
+                "fields": [
+                    *("server_type", "use_autodiscover", "location", "port", "security"),
+                    *("outgoing_location", "outgoing_port", "outgoing_security"),
+                    *("verify_tls", "timeout_seconds"),
+                ]
+            },
+        ),
         (
             _("Account"),
             {
                 "fields": [
                     *("credentials", "authentication"),
                     *("username", "password", "use_impersonation"),
+                ]
+            },
+        ),
+        (
+            _("Account for outgoing email"),
+            {
+                "fields": [
+                    *("same_settings_for_outgoing", "outgoing_credentials"),
+                    *("outgoing_authentication", "outgoing_username", "outgoing_password"),
+                    *("outgoing_use_impersonation", "grant_delegate_access", "encoding"),
                 ]
             },
         ),
@@ -208,29 +245,79 @@ class EmailServerProfileAdmin(ScheduledAdmin):
                 ]
             },
         ),
+        (
+            _("Incoming email"),
+            {"fields": ["process_email_from", "move_failed_to_undeliverable"]},
+        ),
     ]
 
-    def mailboxes_of(self, record: EmailServerProfile) -> Iterable[int]:
-        return record.mailboxes.values_list("pk", flat=True)
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        administration.profile_changed(obj, request.user.get_username(), form.changed_data)
+        for word in rules.warnings(obj):
+            self.message_user(request, str(word), messages.WARNING)
+
+    @admin.action(description=_("Test and enable all mailboxes"), permissions=["change"])
+    def test_and_enable(self, request: HttpRequest, chosen: QuerySet[EmailServerProfile]) -> None:
+        boxes = Mailbox.objects.filter(profile__in=chosen).values_list("pk", flat=True)
+        number = len(boxes)
+        directions.request_tests(boxes, request.user.get_username())
+        self.tell(request, number)
+
+    @admin.action(description=_("Test the connection"), permissions=["change"])
+    def test_connection(self, request: HttpRequest, chosen: QuerySet[EmailServerProfile]) -> None:
+        for profile in chosen:
+            connection_tests.request(profile.pk)
+        self.message_user(request, _("The connection is being tested."), messages.INFO)
+
+
+class DirectionInline(admin.TabularInline):
+    """What each direction does; it is switched by tests and by the actions of the list."""
+
+    model = Direction
+    fields = (
+        *("kind", "is_enabled", "disabled_code", "is_probed"),
+        *("test_status", "test_text", "tested_at"),
+    )
+    readonly_fields = fields
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
 
 @admin.register(Mailbox)
 class MailboxAdmin(ScheduledAdmin):
     form = MailboxForm
-    inlines = [MappingInline]
-    actions = ["switch_on", "switch_off"]
-    list_display = ["email_address", "name", "profile", "enabled_for_incoming", "is_active"]
-    list_filter = ["is_active", "enabled_for_incoming", "incoming_method", "profile"]
+    inlines = [DirectionInline]
+    actions = [
+        *("test_and_enable", "switch_on", "switch_off"),
+        *("approve", "reject", "apply_defaults"),
+    ]
+    list_display = ["__str__", "name", "profile", "approval", "enabled", "is_active"]
+    list_filter = [
+        *("is_active", "approval", "is_forward", "profile"),
+        *("incoming_method", "outgoing_method", "act_method", "directions__disabled_code"),
+    ]
     list_select_related = ["profile"]
     search_fields = ["email_address", "name"]
     autocomplete_fields = ["profile"]
     fieldsets = [
-        (None, {"fields": ["name", "email_address", "profile", "is_active"]}),
-        (_("Incoming email"), {"fields": ["incoming_method", "enabled_for_incoming"]}),
+        (None, {"fields": ["name", "email_address", "is_forward", "user", "queue", "take_over"]}),
+        (
+            _("Synchronization"),
+            {
+                "fields": [
+                    *("profile", "incoming_method", "outgoing_method", "act_method"),
+                    *("process_email_from", "delete_after_processing", "is_active"),
+                ]
+            },
+        ),
         (
             _("Account of its own"),
             {
-                "fields": ["username", "password"],
+                "fields": ["allow_credentials", "username", "password"],
                 "description": _(
                     "Used when the server profile leaves the account to each mailbox."
                 ),
@@ -238,31 +325,81 @@ class MailboxAdmin(ScheduledAdmin):
         ),
     ]
 
-    def mailboxes_of(self, record: Mailbox) -> Iterable[int]:
-        return [record.pk]
-
     def get_queryset(self, request: HttpRequest) -> QuerySet[Mailbox]:
         # A list needs no secrets, and can be shown when the key of one is lost.
-        return super().get_queryset(request).defer("password", "profile__password")
+        secrets = ("password", "profile__password", "profile__outgoing_password")
+        return super().get_queryset(request).defer(*secrets).prefetch_related("directions")
 
-    @admin.action(description=_("Switch incoming email on"), permissions=["change"])
+    @admin.display(description=_("enabled"))
+    def enabled(self, mailbox: Mailbox) -> str:
+        kinds = [row.get_kind_display() for row in mailbox.directions.all() if row.is_enabled]
+        return "; ".join(kinds)
+
+    @transaction.atomic
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        actor = request.user.get_username()
+        address = obj.email_address
+        if change and "email_address" in form.changed_data:
+            obj.email_address = form.initial["email_address"]
+        if not change and request.user.has_perm("mailboxes.approve_address"):
+            obj.approval = Mailbox.Approval.APPROVED
+        super().save_model(request, obj, form, change)
+        directions.ensure([obj])
+        owner = form.cleaned_data["user"] or form.cleaned_data["queue"]
+        if owner is not None:
+            administration.map_mailbox(obj, owner, take_over=True, actor=actor)  # the form asked
+        if obj.email_address != address:
+            administration.change_address(obj, address, actor)
+        schedule.plan([obj.pk])
+
+    @admin.action(description=_("Test and enable"), permissions=["change"])
+    def test_and_enable(self, request: HttpRequest, chosen: QuerySet[Mailbox]) -> None:
+        ids = list(chosen.values_list("pk", flat=True))
+        directions.request_tests(ids, request.user.get_username())
+        self.tell(request, len(ids))
+
+    @admin.action(description=_("Switch on without a test"), permissions=["change"])
     def switch_on(self, request: HttpRequest, chosen: QuerySet[Mailbox]) -> None:
-        self._switch(request, chosen, on=True)
+        actor = request.user.get_username()
+        for mailbox in chosen:
+            directions.enable([mailbox.pk], directions.used(mailbox), actor)
+        self.tell(request, len(chosen))
 
-    @admin.action(description=_("Switch incoming email off"), permissions=["change"])
+    @admin.action(description=_("Switch off"), permissions=["change"])
     def switch_off(self, request: HttpRequest, chosen: QuerySet[Mailbox]) -> None:
-        self._switch(request, chosen, on=False)
+        ids = list(chosen.values_list("pk", flat=True))
+        directions.disable(ids, Direction.Kind, request.user.get_username())
+        self.tell(request, len(ids))
 
-    def _switch(self, request: HttpRequest, chosen: QuerySet[Mailbox], *, on: bool) -> None:
-        with transaction.atomic():
-            changed = list(chosen.exclude(enabled_for_incoming=on).select_for_update(of=["self"]))
-            ids = [mailbox.pk for mailbox in changed]
-            Mailbox.objects.filter(pk__in=ids).update(enabled_for_incoming=on)
-            schedule.plan(ids)
-            fact = [{"changed": {"fields": ["enabled_for_incoming"]}}]
-            LogEntry.objects.log_actions(str(request.user.pk), changed, CHANGE, fact)
-        message = ngettext("%(number)d mailbox changed.", "%(number)d mailboxes changed.", len(ids))
-        self.message_user(request, message % {"number": len(ids)}, messages.SUCCESS)
+    def has_approve_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("mailboxes.approve_address")
+
+    @admin.action(description=_("Approve the addresses"), permissions=["approve"])
+    def approve(self, request: HttpRequest, chosen: QuerySet[Mailbox]) -> None:
+        self._decide(request, chosen, approved=True)
+
+    @admin.action(description=_("Reject the addresses"), permissions=["approve"])
+    def reject(self, request: HttpRequest, chosen: QuerySet[Mailbox]) -> None:
+        self._decide(request, chosen, approved=False)
+
+    def _decide(self, request: HttpRequest, chosen: QuerySet[Mailbox], *, approved: bool) -> None:
+        ids = list(chosen.values_list("pk", flat=True))
+        actor = request.user.get_username()
+        self.tell(request, administration.decide_approval(ids, actor, approved=approved))
+
+    @admin.action(description=_("Apply the default settings"), permissions=["change"])
+    def apply_defaults(self, request: HttpRequest, chosen: QuerySet[Mailbox]) -> None:
+        ids = list(chosen.values_list("pk", flat=True))
+        self.tell(request, administration.apply_defaults(ids, request.user.get_username()))
+
+
+@admin.register(ChangeRecord)
+class ChangeRecordAdmin(ReadOnlyAdmin):
+    list_display = ["made_at", "actor", "action", "mailbox", "profile", "facts"]
+    list_filter = ["action"]
+    list_select_related = ["mailbox", "profile"]
+    search_fields = ["actor", "mailbox__email_address", "profile__name"]
+    ordering = ["-made_at"]
 
 
 @admin.register(Schedule)

@@ -1,29 +1,83 @@
-"""Who synchronizes what with which server: changes to profiles and mailboxes, each in one step.
+"""Who synchronizes what with which server: profiles, mailboxes, their owners and approval.
 
-Every change ends with `schedule.plan`, in the same transaction: the records say who is enabled,
-the schedule follows.
+Every change is one transaction, is written down with who made it, and ends with `schedule.plan`:
+the records say who is enabled, the schedule follows, and visits in flight lose their fence.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
-from django.core.exceptions import ValidationError
+import structlog
 from django.db import transaction
+from django.db.models.functions import Now
+from django.utils.translation import gettext as _
 
 from syncservice.crm.models import Queue, User
-from syncservice.mailboxes import schedule
-from syncservice.mailboxes.models import EmailServerProfile, Mailbox, MailboxMapping
+from syncservice.mailboxes import audit, directions, schedule
+from syncservice.mailboxes.models import (
+    ActMethod,
+    Direction,
+    EmailServerProfile,
+    FolderCursor,
+    Mailbox,
+    MailboxMapping,
+    Organisation,
+    OutgoingMethod,
+)
+from syncservice.mailboxes.signals import mailbox_taken_over
+
+log = structlog.get_logger()
+
+Owner = User | Queue
+Approval = Mailbox.Approval
+
+
+class TakeOverQuestion(Exception):
+    """Asked before a mailbox changes hands or an owner leaves another one (F006).
+
+    Whoever asked may answer yes by asking again with `take_over`.
+    """
+
+    def __init__(self, mailbox: Mailbox, owner: Owner, holder: Owner | None, left: Mailbox | None):
+        super().__init__(mailbox, owner, holder, left)
+        self.mailbox = mailbox
+        self.owner = owner  # who is to have it
+        self.holder = holder  # who has it now; None: nobody
+        self.left = left  # the mailbox that the new owner has now; None: none worth a question
+
+    def __str__(self) -> str:
+        facts = {"mailbox": self.mailbox, "owner": self.owner, "holder": self.holder}
+        facts["left"] = self.left
+        sentences = []
+        if self.holder is not None:
+            sentences.append(_("%(mailbox)s is the mailbox of %(holder)s.") % facts)
+        if self.left is not None:
+            sentences.append(_("%(owner)s has the mailbox %(left)s.") % facts)
+        sentences.append(
+            _("Map %(mailbox)s to %(owner)s? That ends the former mapping and its synchronization.")
+            % facts
+        )
+        return " ".join(sentences)
 
 
 @transaction.atomic
-def save_profile(name: str, **fields: Any) -> EmailServerProfile:
+def save_profile(
+    name: str, *, actor: str = audit.COMMAND_LINE, **fields: Any
+) -> EmailServerProfile:
     """Create or change the profile `name`; raise ValidationError with a sentence a field."""
     profile = EmailServerProfile.objects.filter(name=name).first() or EmailServerProfile(name=name)
     for field, value in fields.items():
         setattr(profile, field, value)
     profile.full_clean()
     profile.save()
-    schedule.plan(profile.mailboxes.values_list("pk", flat=True))
+    profile_changed(profile, actor, fields)
     return profile
+
+
+def profile_changed(profile: EmailServerProfile, actor: str, fields: Iterable[str]) -> None:
+    """Let the schedule follow a profile that was saved, and write the change down."""
+    audit.note(actor, "profile.changed", profile=profile, fields=sorted(fields))
+    schedule.plan(profile.mailboxes.values_list("pk", flat=True))
 
 
 @transaction.atomic
@@ -33,43 +87,280 @@ def add_mailbox(
     *,
     user: User | None = None,
     queue: Queue | None = None,
+    take_over: bool = False,
+    actor: str = audit.COMMAND_LINE,
     **fields: Any,
 ) -> Mailbox:
-    """Create or change the mailbox `address` of a user or a queue, and make it due.
+    """Create or change the mailbox `address` of a user or a queue, approved, and read its email.
 
-    Without either, its owner stays, or is the user with this address, made if need be. Raise
-    ValidationError when the mailbox is somebody else's, or the owner has another one (F006).
+    Without either, its owner stays, or is the user with this address, made if need be; a forward
+    mailbox has none. Raise TakeOverQuestion when it is somebody else's (F006), ValidationError when
+    the profile can't serve it.
     """
-    named = user is not None or queue is not None
-    if not named:
-        user = User.objects.filter(email__iexact=address).first() or User.objects.create_user(
+    owner = user or queue
+    mailbox = Mailbox.objects.filter(email_address__iexact=address).first()
+    if owner is None and not fields.get("is_forward") and not (mailbox and owner_of(mailbox)):
+        owner = User.objects.filter(email__iexact=address).first() or User.objects.create_user(
             username=address, email=address
         )
-    mailbox = Mailbox.objects.filter(email_address__iexact=address).first() or Mailbox(
-        email_address=address, name=address
-    )
-    for field, value in {"profile": profile, **fields}.items():
+        mailbox = Mailbox.objects.filter(email_address__iexact=address).first()  # come with it
+    mailbox = mailbox or Mailbox(email_address=address, name=address)
+    given = {"profile": profile, "approval": Approval.APPROVED, **fields}
+    for field, value in given.items():
         setattr(mailbox, field, value)
     mailbox.full_clean()
     mailbox.save()
-    if named or not mailbox.mappings.filter(ended_at=None).exists():
-        _map(mailbox, user, queue)
+    directions.ensure([mailbox])
+    if owner is not None:
+        map_mailbox(mailbox, owner, take_over=take_over, actor=actor)
+    directions.enable([mailbox.pk], [Direction.Kind.INCOMING], actor)
     schedule.plan([mailbox.pk])
     return mailbox
 
 
-def _map(mailbox: Mailbox, user: User | None, queue: Queue | None) -> None:
+def owner_of(mailbox: Mailbox) -> Owner | None:
+    """Return whose mailbox it is; None: nobody's."""
+    mapping = mailbox.mappings.filter(ended_at=None).select_related("user", "queue").first()
+    return (mapping.user or mapping.queue) if mapping else None
+
+
+def mailbox_of(owner: Owner) -> Mailbox | None:
+    """Return the mailbox of a user or a queue; None: it has none."""
+    mapping = _mappings_of(owner).select_related("mailbox").first()
+    return mapping.mailbox if mapping else None
+
+
+def _mappings_of(owner: Owner) -> Any:
     in_force = MailboxMapping.objects.filter(ended_at=None)
-    mapping = in_force.filter(mailbox=mailbox).first()
-    if mapping is None:
-        taken = in_force.filter(user=user, queue=queue).first()
-        if taken is not None:
-            raise ValidationError(
-                f"{user or queue} has the mailbox {taken.mailbox} already, and may have one only"
-            )
-        MailboxMapping.objects.create(mailbox=mailbox, user=user, queue=queue)
-    elif (mapping.user, mapping.queue) != (user, queue):
-        raise ValidationError(
-            f"the mailbox {mailbox} belongs to {mapping.user or mapping.queue}; "
-            "end that mapping first"
+    if isinstance(owner, User):
+        return in_force.filter(user=owner)
+    return in_force.filter(queue=owner)
+
+
+def question(mailbox: Mailbox, owner: Owner) -> TakeOverQuestion | None:
+    """Return what has to be asked before `owner` gets `mailbox`; None: nothing."""
+    holder, left = owner_of(mailbox) if mailbox.pk else None, mailbox_of(owner)
+    if left == mailbox:
+        return None
+    if left is not None and not left.email_address:
+        left = None  # it never held anything
+    if holder is None and left is None:
+        return None
+    return TakeOverQuestion(mailbox, owner, holder, left)
+
+
+@transaction.atomic
+def map_mailbox(
+    mailbox: Mailbox, owner: Owner, *, take_over: bool = False, actor: str = audit.COMMAND_LINE
+) -> None:
+    """Give a mailbox to a user or a queue; raise TakeOverQuestion when somebody loses by it.
+
+    Taking over ends the former mappings and what was kept in step for them: every direction is
+    switched off, a visit in flight loses its fence, credentials that the former owner had entered
+    are forgotten, and what the mailbox holds already stays the former owner's.
+    """
+    # Both rows first: two take-overs of one mailbox come one after the other.
+    Mailbox.objects.select_for_update().filter(pk=mailbox.pk).first()
+    left = mailbox_of(owner)
+    if left == mailbox:
+        return
+    asked = question(mailbox, owner)
+    if asked is not None and not take_over:
+        raise asked
+    holder = owner_of(mailbox)
+    ended = MailboxMapping.objects.filter(ended_at=None, mailbox__in=[mailbox, left or mailbox])
+    ended.update(ended_at=Now())
+    _end_synchronization(mailbox, forget=holder is not None)
+    if left is not None and left.email_address:
+        _end_synchronization(left, forget=False)
+    elif left is not None:
+        left.delete()
+    _map(mailbox, owner)
+    if asked is not None:
+        audit.note(
+            actor,
+            "mailbox.taken_over",
+            mailbox=mailbox,
+            owner=str(owner),
+            former_owner=str(holder) if holder else None,
+            left=str(asked.left) if asked.left else None,
         )
+        former = holder if isinstance(holder, User) else holder and holder.owner
+        mailbox_taken_over.send(Mailbox, mailbox=mailbox, former=former)
+        if holder is not None:
+            provide_mailbox(holder)
+
+
+def _map(mailbox: Mailbox, owner: Owner) -> None:
+    if isinstance(owner, User):
+        MailboxMapping.objects.create(mailbox=mailbox, user=owner)
+    else:
+        MailboxMapping.objects.create(mailbox=mailbox, queue=owner)
+
+
+def _end_synchronization(mailbox: Mailbox, *, forget: bool) -> None:
+    """Stop all that is kept in step for a mailbox; `forget`: its next owner is another."""
+    directions.disable([mailbox.pk], Direction.Kind, audit.SERVICE)
+    schedule.fence_off(mailbox.pk)
+    if forget:
+        fields: dict[str, Any] = {"username": "", "password": "", "allow_credentials": False}
+        Mailbox.objects.filter(pk=mailbox.pk).update(**fields, process_email_from=Now())
+
+
+def provide_mailbox(owner: Owner) -> Mailbox:
+    """Make the mailbox that every user and queue has, with the organisation's defaults (F060).
+
+    A mailbox that nobody owns and that has the owner's address is taken; an address that is
+    somebody else's is left empty, for a person to decide.
+    """
+    present = mailbox_of(owner)
+    if present is not None:
+        return present
+    address = address_of(owner)
+    known = Mailbox.objects.filter(email_address__iexact=address).first() if address else None
+    if known is not None and owner_of(known) is None and not known.is_forward:
+        map_mailbox(known, owner, actor=audit.SERVICE)
+        return known
+    free = address if known is None else ""
+    organisation = Organisation.current()
+    mailbox = Mailbox.objects.create(
+        name=str(owner),
+        email_address=free,
+        approval=Approval.PENDING if free else Approval.EMPTY,
+        process_email_from=Now(),  # old mail comes only when a person says so (P08)
+        **_defaults(organisation),
+    )
+    directions.ensure([mailbox])
+    _map(mailbox, owner)
+    schedule.plan([mailbox.pk])
+    return mailbox
+
+
+def _defaults(organisation: Organisation) -> dict[str, Any]:
+    """Return the organisation's profile and methods, without what that profile can't do."""
+    profile = organisation.default_profile
+    can_act = profile is not None and profile.is_exchange
+    return {
+        "profile": profile,
+        "incoming_method": organisation.default_incoming,
+        "outgoing_method": organisation.default_outgoing,
+        "act_method": organisation.default_act if can_act else ActMethod.NONE,
+    }
+
+
+def provide_missing() -> int:
+    """Make the mailboxes of users and queues that came without (an import, for example)."""
+    missing: list[Owner] = [
+        *User.objects.exclude(mailboxmapping__in=MailboxMapping.objects.filter(ended_at=None)),
+        *Queue.objects.exclude(mailboxmapping__in=MailboxMapping.objects.filter(ended_at=None)),
+    ]
+    for owner in missing:
+        with transaction.atomic():
+            provide_mailbox(owner)
+    return len(missing)
+
+
+def address_of(owner: Owner) -> str:
+    return owner.email if isinstance(owner, User) else owner.email_address
+
+
+@transaction.atomic
+def owner_saved(owner: Owner, before: str | None) -> None:
+    """Follow a user or queue that was saved; `before`: its address then, None: it is new.
+
+    The mailbox follows the address when the two were the same (F061); an address that another
+    mailbox has is left to a person, who will be asked.
+    """
+    mailbox = mailbox_of(owner) or provide_mailbox(owner)
+    address = address_of(owner)
+    if before is None or before.lower() == address.lower():
+        return
+    if mailbox.email_address.lower() != before.lower():
+        return
+    if address and Mailbox.objects.filter(email_address__iexact=address).exists():
+        log.warning("mailbox.address_taken", mailbox_id=mailbox.pk)
+        return
+    change_address(mailbox, address, audit.SERVICE)
+
+
+@transaction.atomic
+def change_address(mailbox: Mailbox, address: str, actor: str) -> None:
+    """Change a mailbox's address, and its owner's with it; it needs approval anew (F061, F067).
+
+    It is another mailbox on the server, so how far it was read is forgotten.
+    """
+    owner, before = owner_of(mailbox), mailbox.email_address
+    mailbox.email_address = address
+    mailbox.approval = Approval.PENDING if address else Approval.EMPTY
+    mailbox.full_clean(exclude=["password", "username", "allow_credentials"])
+    mailbox.save(update_fields=["email_address", "approval"])
+    if owner is not None and address_of(owner).lower() == before.lower():
+        field = "email" if isinstance(owner, User) else "email_address"
+        type(owner).objects.filter(pk=owner.pk).update(**{field: address})
+    FolderCursor.objects.filter(mailbox=mailbox).delete()
+    schedule.fence_off(mailbox.pk)
+    schedule.plan([mailbox.pk])
+    audit.note(actor, "mailbox.address_changed", mailbox=mailbox)
+
+
+@transaction.atomic
+def decide_approval(mailboxes: Iterable[int], actor: str, *, approved: bool) -> int:
+    """Approve or reject the addresses of mailboxes (F066); return how many changed.
+
+    The caller has looked that the actor holds `mailboxes.approve_address`.
+    """
+    approval = Approval.APPROVED if approved else Approval.REJECTED
+    rows = Mailbox.objects.select_for_update().filter(pk__in=list(mailboxes))
+    changed = list(rows.exclude(email_address="").exclude(approval=approval).defer("password"))
+    ids = [mailbox.pk for mailbox in changed]
+    Mailbox.objects.filter(pk__in=ids).update(approval=approval)
+    for mailbox in changed:
+        audit.note(actor, "mailbox.approved" if approved else "mailbox.rejected", mailbox=mailbox)
+    schedule.plan(ids)
+    return len(ids)
+
+
+@transaction.atomic
+def apply_defaults(mailboxes: Iterable[int], actor: str) -> int:
+    """Give mailboxes the organisation's profile and methods, and test and enable them (F073)."""
+    defaults = _defaults(Organisation.current())
+    ids = list(
+        Mailbox.objects.select_for_update()
+        .filter(pk__in=list(mailboxes))
+        .values_list("pk", flat=True)
+    )
+    rows = Mailbox.objects.filter(pk__in=ids)
+    rows.filter(is_forward=False).update(**defaults)
+    forward = {"outgoing_method": OutgoingMethod.NONE, "act_method": ActMethod.NONE}
+    rows.filter(is_forward=True).update(**{**defaults, **forward})
+    for mailbox in rows.defer("password"):
+        audit.note(actor, "mailbox.defaults_applied", mailbox=mailbox)
+    schedule.plan(ids)
+    directions.request_tests(ids, actor)
+    return len(ids)
+
+
+@transaction.atomic
+def change_mailbox(mailbox: Mailbox, actor: str, **fields: Any) -> Mailbox:
+    """Change a mailbox's settings; raise ValidationError when its server can't serve it so."""
+    mailbox = Mailbox.objects.select_for_update().get(pk=mailbox.pk)
+    for field, value in fields.items():
+        setattr(mailbox, field, value)
+    mailbox.full_clean()
+    mailbox.save(update_fields=list(fields))
+    directions.ensure([mailbox])
+    schedule.plan([mailbox.pk])
+    audit.note(actor, "mailbox.changed", mailbox=mailbox, fields=sorted(fields))
+    return mailbox
+
+
+@transaction.atomic
+def change_organisation(actor: str, **fields: Any) -> None:
+    """Change settings of the organisation; approval may then matter more, or less."""
+    organisation = Organisation.current()
+    for field, value in fields.items():
+        setattr(organisation, field, value)
+    organisation.full_clean()
+    organisation.save()
+    schedule.plan(Mailbox.objects.values_list("pk", flat=True))
+    audit.note(actor, "organisation.changed", fields=sorted(fields))

@@ -3,9 +3,11 @@
 The schedule is here too: PostgreSQL is the truth about what is due (DESIGN invariants 1 and 2).
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from uuid import uuid4
 
-from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower, Now
@@ -22,29 +24,94 @@ class Lane(models.TextChoices):
     ACT = "act", _("appointments, contacts and tasks")
 
 
+class IncomingMethod(models.IntegerChoices):
+    """How email comes in (F062; the reference's 1 is its desktop client)."""
+
+    NONE = 0, _("none")
+    SERVER_SIDE = 2, _("server-side synchronization")
+    FORWARD = 3, _("forward mailbox")
+
+
+class OutgoingMethod(models.IntegerChoices):
+    """How email goes out (F063)."""
+
+    NONE = 0, _("none")
+    SERVER_SIDE = 2, _("server-side synchronization")
+
+
+class ActMethod(models.IntegerChoices):
+    """How appointments, contacts and tasks go both ways (F064: here 2 is none)."""
+
+    SERVER_SIDE = 1, _("server-side synchronization")
+    NONE = 2, _("none")
+
+
 class EmailServerProfile(models.Model):
-    """How to reach a mail server (F030-F055)."""
+    """How to reach a mail server, and what it is asked for (F030-F055).
+
+    Settings of incoming email hold for outgoing email too, unless `same_settings_for_outgoing` is
+    off; a POP3 server never is its SMTP server, so that has an address of its own always.
+    """
 
     class ServerType(models.IntegerChoices):
         EXCHANGE = 0, "Exchange Server"
+        POP3_SMTP = 1, _("other (POP3/SMTP)")
+
+    class Security(models.IntegerChoices):
+        NONE = 0, _("none")
+        TLS = 1, "TLS"
+        STARTTLS = 2, "STARTTLS"
 
     class Authentication(models.IntegerChoices):
+        AUTO = 0, _("detect")
+        NEGOTIATE = 1, "Negotiate (Kerberos)"
         NTLM = 2, "NTLM"
         BASIC = 3, "Basic"
 
     class Credentials(models.IntegerChoices):
         MAILBOX = 0, _("specified by each user or queue")
         PROFILE = 1, _("specified in this profile")
+        INTEGRATED = 3, _("the identity that the workers run as")
+        NONE = 4, _("none")
 
     name = models.CharField(_("name"), max_length=100, unique=True)
     description = models.TextField(_("description"), max_length=2000, blank=True)
-    server_type = models.SmallIntegerField(choices=ServerType, default=ServerType.EXCHANGE)
-    location = models.URLField(
+    owner = models.ForeignKey(
+        User,
+        models.PROTECT,
+        null=True,  # null: alerts of the profile concern administrators only
+        blank=True,
+        related_name="+",
+        verbose_name=_("owner"),
+    )
+    server_type = models.SmallIntegerField(
+        _("server type"), choices=ServerType, default=ServerType.EXCHANGE
+    )
+    use_autodiscover = models.BooleanField(_("find the server by autodiscover"), default=False)
+    location = models.CharField(
         _("server location"),
         max_length=2084,
-        validators=[RegexValidator(r"^https?://", _("Expected a URL that begins with https://"))],
-        help_text="https://mail.example.com/EWS/Exchange.asmx",
+        blank=True,
+        help_text=_("Exchange: https://mail.example.com/EWS/Exchange.asmx; POP3: a host name."),
     )
+    port = models.PositiveIntegerField(
+        _("port"),
+        null=True,  # null: the one that POP3 with this security has
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(65535)],
+    )
+    security = models.SmallIntegerField(_("security"), choices=Security, default=Security.TLS)
+    outgoing_location = models.CharField(_("outgoing server location"), max_length=2084, blank=True)
+    outgoing_port = models.PositiveIntegerField(
+        _("outgoing port"),
+        null=True,  # null: the one that SMTP with this security has
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(65535)],
+    )
+    outgoing_security = models.SmallIntegerField(
+        _("outgoing security"), choices=Security, default=Security.STARTTLS
+    )
+    verify_tls = models.BooleanField(_("verify the server's certificate"), default=True)
     authentication = models.SmallIntegerField(
         _("authentication"), choices=Authentication, default=Authentication.BASIC
     )
@@ -54,7 +121,20 @@ class EmailServerProfile(models.Model):
     username = models.CharField(_("user name"), max_length=250, blank=True)
     password = EncryptedTextField(_("password"), blank=True)
     use_impersonation = models.BooleanField(_("use impersonation"), default=False)
-    verify_tls = models.BooleanField(_("verify the server's certificate"), default=True)
+    same_settings_for_outgoing = models.BooleanField(
+        _("use the same settings for outgoing email"), default=True
+    )
+    outgoing_authentication = models.SmallIntegerField(
+        _("outgoing authentication"), choices=Authentication, default=Authentication.BASIC
+    )
+    outgoing_credentials = models.SmallIntegerField(
+        _("outgoing credentials"), choices=Credentials, default=Credentials.PROFILE
+    )
+    outgoing_username = models.CharField(_("outgoing user name"), max_length=250, blank=True)
+    outgoing_password = EncryptedTextField(_("outgoing password"), blank=True)
+    outgoing_use_impersonation = models.BooleanField(
+        _("use impersonation for outgoing email"), default=False
+    )
     maximum_concurrent_connections = models.PositiveIntegerField(
         _("maximum concurrent connections"),
         default=10,
@@ -76,14 +156,44 @@ class EmailServerProfile(models.Model):
         default=100,
         validators=[MinValueValidator(1), MaxValueValidator(100)],
     )
+    process_email_from = models.DateTimeField(
+        _("process email from"),
+        null=True,  # null: whatever is there
+        blank=True,
+        help_text=_("Email received earlier is left alone."),
+    )
+    move_failed_to_undeliverable = models.BooleanField(
+        _("move failed email to the folder Undeliverable"), default=False
+    )
+    grant_delegate_access = models.BooleanField(
+        _("grant delegate access for outgoing email"), default=False
+    )
+    encoding = models.CharField(
+        _("encoding of outgoing email"), max_length=100, blank=True, help_text=_("Empty: UTF-8.")
+    )
+    send_alert_mail = models.BooleanField(
+        _("send the owner an email on major events"), default=False
+    )
     is_active = models.BooleanField(_("active"), default=True)
 
     class Meta:
         verbose_name = _("email server profile")
         verbose_name_plural = _("email server profiles")
+        permissions = [("view_profile_alerts", "Can see alerts of every profile and mailbox")]
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        """Refuse what no server can be asked for, field by field with the reason."""
+        from syncservice.mailboxes.rules import profile_problems
+
+        if problems := profile_problems(self):
+            raise ValidationError(problems)
+
+    @property
+    def is_exchange(self) -> bool:
+        return self.server_type == self.ServerType.EXCHANGE
 
     @property
     def minimum_polling_interval(self) -> timedelta:
@@ -93,8 +203,52 @@ class EmailServerProfile(models.Model):
     @property
     def account_is_shared(self) -> bool:
         """Whether the server counts all mailboxes' requests against one budget."""
-        of_profile = self.credentials == self.Credentials.PROFILE
-        return of_profile and not self.use_impersonation
+        return self.login_is_shared and not self.use_impersonation
+
+    @property
+    def login_is_shared(self) -> bool:
+        """Whether one account logs in for all mailboxes: if it is refused, all are."""
+        return self.credentials != self.Credentials.MAILBOX
+
+
+class Discovery(models.Model):
+    """What autodiscover found of a profile's server; written by a task only (PITFALLS X12)."""
+
+    profile = models.OneToOneField(
+        EmailServerProfile, models.CASCADE, primary_key=True, related_name="discovery"
+    )
+    endpoint = models.CharField(max_length=2084)
+    authentication = models.SmallIntegerField(choices=EmailServerProfile.Authentication)
+    version = models.CharField(max_length=100)  # as Exchange tells: 15.1.2507.6
+    found_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return self.endpoint
+
+
+class ConnectionTest(models.Model):
+    """The last test of a profile's connection, with what was said to the server (F054)."""
+
+    class Status(models.IntegerChoices):
+        FAILURE = 0, _("failure")
+        SUCCESS = 1, _("success")
+        WARNING = 2, _("warning")
+
+    profile = models.OneToOneField(
+        EmailServerProfile, models.CASCADE, primary_key=True, related_name="connection_test"
+    )
+    due_at = models.DateTimeField(null=True)  # null: nobody asked for another
+    fence = models.BigIntegerField(default=0)  # rises with each attempt: the right to write
+    status = models.SmallIntegerField(choices=Status, null=True)  # null: never tested
+    code = models.CharField(max_length=100, blank=True)  # of the fault; '': none
+    text = models.TextField(blank=True)
+    request = models.TextField(blank=True)  # as sent, without credentials
+    response = models.TextField(blank=True)
+    milliseconds = models.PositiveIntegerField(default=0)
+    tested_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"connection test of {self.profile}"
 
 
 class ServerHealth(models.Model):
@@ -113,6 +267,10 @@ class ServerHealth(models.Model):
     fault_text = models.TextField(db_default="")
     throttled_to = models.PositiveIntegerField(null=True)  # connections after the last busy answer
     throttled_at = models.DateTimeField(null=True)
+    attempts = models.PositiveIntegerField(db_default=0)  # of `failures`, no busy answers
+    #: A mailbox whose login was refused with nobody let in since; null: there is none.
+    refused_mailbox = models.BigIntegerField(null=True)
+    let_in_at = models.DateTimeField(null=True)  # the last login that was accepted after trouble
 
     def __str__(self) -> str:
         return f"health of {self.profile}"
@@ -121,12 +279,22 @@ class ServerHealth(models.Model):
 class Mailbox(models.Model):
     """A mailbox record (REFERENCE 2A), of a user or of a queue; it is what we visit."""
 
-    class IncomingMethod(models.IntegerChoices):
-        NONE = 0, _("none")
-        SERVER_SIDE = 2, _("server-side synchronization")
+    class Approval(models.IntegerChoices):
+        EMPTY = 0, _("no address")
+        APPROVED = 1, _("approved")
+        PENDING = 2, _("pending approval")
+        REJECTED = 3, _("rejected")
 
     name = models.CharField(_("name"), max_length=200)
-    email_address = models.EmailField(_("email address"), max_length=254)
+    email_address = models.EmailField(_("email address"), max_length=254, blank=True)
+    approval = models.SmallIntegerField(
+        _("approval of the address"), choices=Approval, default=Approval.PENDING
+    )
+    is_forward = models.BooleanField(
+        _("forward mailbox"),
+        default=False,
+        help_text=_("Collects what rules forward as attachments; belongs to nobody."),
+    )
     profile = models.ForeignKey(
         EmailServerProfile,
         models.PROTECT,
@@ -135,12 +303,31 @@ class Mailbox(models.Model):
         related_name="mailboxes",
         verbose_name=_("email server profile"),
     )
+    allow_credentials = models.BooleanField(
+        _("allow the use of its own credentials"), default=False
+    )
     username = models.CharField(_("user name"), max_length=200, blank=True)
     password = EncryptedTextField(_("password"), blank=True)
     incoming_method = models.SmallIntegerField(
         _("incoming email"), choices=IncomingMethod, default=IncomingMethod.SERVER_SIDE
     )
-    enabled_for_incoming = models.BooleanField(_("enabled for incoming email"), default=True)
+    outgoing_method = models.SmallIntegerField(
+        _("outgoing email"), choices=OutgoingMethod, default=OutgoingMethod.NONE
+    )
+    act_method = models.SmallIntegerField(
+        _("appointments, contacts and tasks"), choices=ActMethod, default=ActMethod.NONE
+    )
+    process_email_from = models.DateTimeField(
+        _("process email from"),
+        null=True,  # null: the profile's own moment alone
+        blank=True,
+        help_text=_("Email received earlier is left alone; the later of this and the profile's."),
+    )
+    delete_after_processing = models.BooleanField(
+        _("delete email after processing"),
+        default=False,
+        help_text=_("Only of a queue or a forward mailbox."),
+    )
     is_active = models.BooleanField(_("active"), default=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -148,11 +335,82 @@ class Mailbox(models.Model):
         verbose_name = _("mailbox")
         verbose_name_plural = _("mailboxes")
         constraints = [
-            models.UniqueConstraint(Lower("email_address"), name="one_mailbox_an_address"),
+            models.UniqueConstraint(
+                Lower("email_address"),
+                condition=~Q(email_address=""),
+                name="one_mailbox_an_address",
+            ),
+            models.CheckConstraint(
+                name="forward_mailbox_sends_nothing",
+                condition=Q(is_forward=False) | Q(outgoing_method=0, act_method=2),
+            ),
+        ]
+        permissions = [
+            ("approve_address", "Can approve or reject the addresses of mailboxes"),
         ]
 
     def __str__(self) -> str:
-        return self.email_address
+        return self.email_address or self.name
+
+    def clean(self) -> None:
+        """Refuse what the profile's server or the mailbox's kind can't do, with the reason."""
+        from syncservice.mailboxes.rules import mailbox_problems
+
+        if problems := mailbox_problems(self):
+            raise ValidationError(problems)
+
+    @property
+    def email_since(self) -> datetime | None:
+        """Email received before is left alone: the later of profile and mailbox (F044)."""
+        of_profile = self.profile.process_email_from if self.profile else None
+        moments = [moment for moment in (self.process_email_from, of_profile) if moment]
+        return max(moments, default=None)
+
+
+class Direction(models.Model):
+    """One of the three things a mailbox is kept in step for, with its own switch (F069, F075).
+
+    Written by administration, tests and outcomes; an administrator's form never saves it.
+    """
+
+    class Kind(models.TextChoices):
+        INCOMING = "incoming", _("incoming email")
+        OUTGOING = "outgoing", _("outgoing email")
+        ACT = "act", _("appointments, contacts and tasks")
+
+    class Test(models.IntegerChoices):
+        NOT_RUN = 0, _("not run")
+        SUCCESS = 1, _("success")
+        FAILURE = 2, _("failure")
+
+    mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="directions")
+    kind = models.CharField(max_length=10, choices=Kind)
+    is_enabled = models.BooleanField(default=False)
+    #: Why the service switched it off: a fault's code. '': a person did, or it never was on.
+    disabled_code = models.CharField(max_length=100, blank=True)
+    disabled_text = models.TextField(blank=True)
+    disabled_at = models.DateTimeField(null=True)
+    #: Switched off, but a visit now and then looks whether it works again.
+    is_probed = models.BooleanField(default=False)
+    test_status = models.SmallIntegerField(choices=Test, default=Test.NOT_RUN)
+    test_code = models.CharField(max_length=100, blank=True)  # of the fault; '': none
+    test_text = models.TextField(blank=True)
+    tested_at = models.DateTimeField(null=True)
+    test_due_at = models.DateTimeField(null=True)  # null: nobody asked for one
+    test_attempts = models.PositiveIntegerField(default=0)  # of the test that was asked for
+    test_fence = models.BigIntegerField(default=0)  # rises with each attempt: the right to write
+    #: A person said to take the mailbox over from another organisation (F072).
+    overrides_stamp = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint("mailbox", "kind", name="one_direction_a_kind")]
+        indexes = [
+            models.Index("test_due_at", condition=~Q(test_due_at=None), name="tests_by_due_at"),
+            models.Index("disabled_code", condition=~Q(disabled_code=""), name="disabled_by_code"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.mailbox} {self.kind}"
 
 
 class MailboxMapping(models.Model):
@@ -184,6 +442,75 @@ class MailboxMapping(models.Model):
 
     def __str__(self) -> str:
         return f"{self.mailbox} of {self.user or self.queue}"
+
+
+class Organisation(models.Model):
+    """Settings of the whole organisation (F220-F232); there is one row."""
+
+    ONLY = 1
+    #: A stranger's mailbox is told by this whose it is (F019).
+    identity = models.UUIDField(default=uuid4, editable=False)
+    default_profile = models.ForeignKey(
+        EmailServerProfile,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("email server profile of new mailboxes"),
+    )
+    default_incoming = models.SmallIntegerField(
+        _("incoming email of new mailboxes"),
+        choices=IncomingMethod,
+        default=IncomingMethod.SERVER_SIDE,
+    )
+    default_outgoing = models.SmallIntegerField(
+        _("outgoing email of new mailboxes"),
+        choices=OutgoingMethod,
+        default=OutgoingMethod.SERVER_SIDE,
+    )
+    default_act = models.SmallIntegerField(
+        _("appointments, contacts and tasks of new mailboxes"),
+        choices=ActMethod,
+        default=ActMethod.NONE,
+    )
+    approves_users = models.BooleanField(_("process email only for approved users"), default=True)
+    approves_queues = models.BooleanField(_("process email only for approved queues"), default=True)
+    alerts_errors = models.BooleanField(_("generate alerts for errors"), default=True)
+    alerts_warnings = models.BooleanField(_("generate alerts for warnings"), default=True)
+    alerts_information = models.BooleanField(_("generate alerts for information"), default=True)
+    notifies_mailbox_owners = models.BooleanField(
+        _("show alerts of a server profile to the owners of its mailboxes"), default=True
+    )
+
+    class Meta:
+        verbose_name = _("organisation")
+        verbose_name_plural = _("organisation")
+        constraints = [models.CheckConstraint(name="one_organisation", condition=Q(pk=1))]
+
+    def __str__(self) -> str:
+        return str(_("organisation"))
+
+    @classmethod
+    def current(cls) -> "Organisation":
+        """Return the settings, with their defaults when nobody has changed any."""
+        return cls.objects.get_or_create(pk=cls.ONLY)[0]
+
+
+class ChangeRecord(models.Model):
+    """Who changed what about mailboxes and profiles; rows are only added."""
+
+    made_at = models.DateTimeField(db_default=Now(), editable=False)
+    actor = models.CharField(max_length=150)  # a CRM user's name, "command line" or "service"
+    action = models.CharField(max_length=50)  # mailbox.taken_over
+    mailbox = models.ForeignKey(Mailbox, models.SET_NULL, null=True, related_name="changes")
+    profile = models.ForeignKey(EmailServerProfile, models.SET_NULL, null=True, related_name="+")
+    facts = models.JSONField(default=dict)  # never a secret
+
+    class Meta:
+        indexes = [models.Index("made_at", name="changes_by_time")]
+
+    def __str__(self) -> str:
+        return f"{self.made_at:%Y-%m-%d %H:%M} {self.actor}: {self.action}"
 
 
 class Schedule(models.Model):

@@ -88,6 +88,13 @@ def plan(mailboxes: Iterable[int]) -> None:
         cursor.execute(_PLAN, {"mailboxes": list(mailboxes)})
 
 
+def fence_off(mailbox_id: int) -> None:
+    """End every claim on a mailbox: a visit in flight can't write any more."""
+    Schedule.objects.filter(mailbox=mailbox_id).update(
+        fence=F("fence") + 1, claimed_at=None, started_at=None, crashes=0
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Begun:
     """What a visit knows at its start."""

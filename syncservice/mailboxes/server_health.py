@@ -11,9 +11,9 @@ from django.db import connection
 from django.db.models import F, Func, IntegerField
 from django.db.models.functions import Greatest, Now
 
-from syncservice.domain.faults import Fault, rest_after
+from syncservice.domain.faults import Fault, Nature, Patience, Refusal, refusal, rest_after
 from syncservice.domain.polling import Rest
-from syncservice.mailboxes.models import ServerHealth
+from syncservice.mailboxes.models import EmailServerProfile, Schedule, ServerHealth
 
 _HALVE = """
 UPDATE mailboxes_serverhealth AS health
@@ -41,26 +41,66 @@ def allowed_connections(profile: str = "") -> Func:
     )
 
 
+def connections(profile_id: int) -> int:
+    """Return how many connections the profile's server bears now."""
+    rows = EmailServerProfile.objects.filter(pk=profile_id)
+    allowed: int = rows.values_list(allowed_connections(), flat=True).get()
+    return allowed
+
+
 def note_fault(
-    profile_id: int, fault: Fault, begun_at: datetime, phase: float, minimum: timedelta
-) -> Rest:
+    profile_id: int,
+    fault: Fault,
+    begun_at: datetime,
+    phase: float,
+    minimum: timedelta,
+    patience: Patience,
+) -> tuple[Rest, int]:
     """Count a fault that concerns the whole server, and choose how long all leave it alone.
 
-    To be called in a transaction: the row is locked until it ends.
+    Return that rest and the attempts that failed in a row, busy answers not counted. To be called
+    in a transaction: the row is locked until it ends.
     """
     health = ServerHealth.objects.select_for_update(no_key=True).get(profile=profile_id)
     is_new = health.failed_at is None or health.failed_at < begun_at
+    is_busy = fault.nature is Nature.THROTTLED
     failures = health.failures + is_new
-    rest = rest_after(fault, max(failures, 1), phase, minimum)
+    attempts = health.attempts + (is_new and not is_busy)
+    rest = rest_after(fault, max(failures if is_busy else attempts, 1), phase, minimum, patience)
     if is_new or fault.retry_after is not None:
         ServerHealth.objects.filter(pk=health.pk).update(
             not_before=Greatest(F("not_before"), Now() + rest.length),
             failures=failures,
+            attempts=attempts,
             failed_at=Now(),
             fault_code=fault.code,
             fault_text=fault.text,
         )
-    return rest
+    return rest, attempts
+
+
+def note_refusal(
+    profile_id: int, mailbox_id: int, failures: int, since: datetime | None
+) -> Refusal:
+    """Judge a refused login, the `failures`-th in a row of its mailbox, and remember it.
+
+    `since`: when the one before ended; None: there was none. To be called in a transaction.
+    """
+    health = ServerHealth.objects.select_for_update(no_key=True).get(profile=profile_id)
+    others = Schedule.objects.filter(profile=profile_id, due_at__isnull=False).exclude(
+        mailbox=mailbox_id
+    )
+    judged = refusal(
+        failures,
+        let_in_since=since is not None
+        and health.let_in_at is not None
+        and health.let_in_at > since,
+        others_refused=health.refused_mailbox not in (None, mailbox_id),
+        is_alone=not others.exists(),
+    )
+    if judged is not Refusal.PROVEN and health.refused_mailbox is None:
+        ServerHealth.objects.filter(pk=health.pk).update(refused_mailbox=mailbox_id)
+    return judged
 
 
 def note_busy(profile_id: int, begun_at: datetime) -> None:
@@ -69,6 +109,18 @@ def note_busy(profile_id: int, begun_at: datetime) -> None:
         cursor.execute(_HALVE, {"profile": profile_id, "begun_at": begun_at})
 
 
-def note_success(profile_id: int) -> None:
-    """The server answered well: the next fault is the first again."""
-    ServerHealth.objects.filter(profile=profile_id).update(failures=0, fault_code="", fault_text="")
+def is_troubled(health: ServerHealth) -> bool:
+    """Whether something is remembered that a good visit proves over."""
+    return bool(health.failures) or health.refused_mailbox is not None
+
+
+def note_success(profile_id: int, begun_at: datetime) -> None:
+    """The server let a visit in, which began then, and answered well: all is forgotten."""
+    ServerHealth.objects.filter(profile=profile_id).update(
+        failures=0,
+        attempts=0,
+        fault_code="",
+        fault_text="",
+        refused_mailbox=None,
+        let_in_at=begun_at,
+    )

@@ -19,6 +19,8 @@ class Listed:
 
     item_id: str
     size: int  # bytes, as the server counts; 0: not told
+    received_at: datetime | None = None  # None: the server doesn't say before it is fetched
+    subject: str = ""  # '': the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class NotFetched:
     item_id: str
     size: int  # as listed
     fault: Fault
+    subject: str = ""  # as listed
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,24 +1,95 @@
 """Which implementation serves whom, and which account a server counts; nobody else knows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from syncservice.mailboxes.models import EmailServerProfile, Mailbox
+from django.db.models.functions import Now
+
+from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
+from syncservice.mailboxes.models import Discovery, EmailServerProfile, Mailbox
+from syncservice.servers.exchange.access import ExchangeActivities, ExchangeLook, ExchangeOutgoing
 from syncservice.servers.exchange.conversation import ExchangeServer
+from syncservice.servers.exchange.discovery import detect, discover
 from syncservice.servers.exchange.incoming import ExchangeIncoming
-from syncservice.servers.gateway import Incoming
+from syncservice.servers.gateway import Activities, Incoming, Outgoing
+from syncservice.servers.mail_server import MailServer, Security
+from syncservice.servers.pop3 import Pop3Incoming
+from syncservice.servers.smtp import SmtpOutgoing
 
-_AUTH_TYPES = {
-    EmailServerProfile.Authentication.BASIC: "basic",
-    EmailServerProfile.Authentication.NTLM: "NTLM",
+Authentication = EmailServerProfile.Authentication
+Credentials = EmailServerProfile.Credentials
+Admit = Callable[[], None]
+
+#: As exchangelib names them; AUTO stands for what was discovered.
+AUTH_TYPES = {
+    Authentication.BASIC: "basic",
+    Authentication.NTLM: "NTLM",
+    Authentication.NEGOTIATE: "gssapi",
 }
+#: What the numbers of a profile's record mean to the adapters.
+_SECURITY = {
+    EmailServerProfile.Security.NONE: Security.NONE,
+    EmailServerProfile.Security.TLS: Security.TLS,
+    EmailServerProfile.Security.STARTTLS: Security.STARTTLS,
+}
+_POP3_PORTS = {Security.TLS: 995, Security.STARTTLS: 110, Security.NONE: 110}
+_SMTP_PORTS = {Security.TLS: 465, Security.STARTTLS: 587, Security.NONE: 25}
 
 
-def incoming(mailbox: Mailbox, admit: Callable[[], None]) -> Incoming:
+def incoming(mailbox: Mailbox, admit: Admit) -> Incoming:
     """Return the gateway for a mailbox's incoming email; no request is made yet.
 
-    `admit` is called before each request, and may raise FaultError instead of letting it out.
+    `admit` is called before each request, and may raise FaultError instead of letting it out. Raise
+    FaultError when the records don't say whom to log in as, or where.
     """
-    return ExchangeIncoming(_exchange_server(mailbox), mailbox.email_address, admit)
+    profile = _profile(mailbox)
+    if profile.is_exchange:
+        return ExchangeIncoming(_exchange_server(mailbox), mailbox.email_address, admit)
+    return Pop3Incoming(_mail_server(mailbox, "", profile.location, _POP3_PORTS), admit)
+
+
+def outgoing(mailbox: Mailbox, admit: Admit) -> Outgoing:
+    """Return the gateway for a mailbox's outgoing email, as `incoming` does."""
+    profile = _profile(mailbox)
+    if profile.is_exchange:
+        exchange = _exchange_server(mailbox, _outgoing_prefix(profile))
+        return ExchangeOutgoing(exchange, mailbox.email_address, admit)
+    server = _mail_server(mailbox, "outgoing_", profile.outgoing_location, _SMTP_PORTS)
+    return SmtpOutgoing(server, mailbox.email_address, admit)
+
+
+def activities(mailbox: Mailbox, admit: Admit) -> Activities:
+    """Return the gateway for a mailbox's appointments, contacts and tasks, as `incoming` does."""
+    return ExchangeActivities(_exchange_server(mailbox), mailbox.email_address, admit)
+
+
+def look(mailbox: Mailbox, admit: Admit) -> ExchangeLook:
+    """Return what tests the connection to an Exchange mailbox, as `incoming` does."""
+    return ExchangeLook(_exchange_server(mailbox), mailbox.email_address, admit)
+
+
+def discovered(mailbox: Mailbox) -> Discovery:
+    """Ask a profile's server where it is and how it wants to be logged in to; keep the answer.
+
+    Raise FaultError when it can't be found.
+    """
+    profile = _profile(mailbox)
+    username, password = _login(mailbox, "")
+    if profile.use_autodiscover:
+        found = discover(mailbox.email_address, username, password)
+    else:
+        found = detect(profile.location, username, password)
+    known = {name: authentication for authentication, name in AUTH_TYPES.items()}
+    if found.auth_type not in known:
+        raise FaultError(_unknown_authentication(found.auth_type))
+    return Discovery.objects.update_or_create(
+        profile=profile,
+        defaults={
+            "endpoint": found.endpoint,
+            "authentication": known[found.auth_type],
+            "version": found.version,
+            "found_at": Now(),
+        },
+    )[0]
 
 
 def accounts(mailbox: Mailbox, connections: int) -> dict[str, int]:
@@ -29,25 +100,110 @@ def accounts(mailbox: Mailbox, connections: int) -> dict[str, int]:
     """
     profile = _profile(mailbox)
     slots = {f"mailbox:{mailbox.pk}": 1}
-    if profile.credentials == EmailServerProfile.Credentials.PROFILE:
+    if profile.login_is_shared:
         slots[f"profile:{profile.pk}"] = connections
     return slots
 
 
-def _exchange_server(mailbox: Mailbox) -> ExchangeServer:
+def _exchange_server(mailbox: Mailbox, prefix: str = "") -> ExchangeServer:
     profile = _profile(mailbox)
-    owner = profile if profile.credentials == EmailServerProfile.Credentials.PROFILE else mailbox
+    endpoint, version = profile.location, ""
+    authentication = getattr(profile, f"{prefix}authentication")
+    if needs_discovery(profile):
+        found = Discovery.objects.filter(profile=profile).first()
+        if found is None:
+            raise FaultError(_NOT_DISCOVERED)
+        version = found.version
+        endpoint = found.endpoint if profile.use_autodiscover else endpoint
+        if authentication == Authentication.AUTO:
+            authentication = found.authentication
+    username, password = _login(mailbox, prefix)
     return ExchangeServer(
-        endpoint=profile.location,
-        username=owner.username,
-        password=owner.password,
-        auth_type=_AUTH_TYPES[EmailServerProfile.Authentication(profile.authentication)],
-        impersonate=profile.use_impersonation,
+        endpoint=endpoint,
+        username=username,
+        password=password,
+        auth_type=AUTH_TYPES[Authentication(authentication)],
+        impersonate=getattr(profile, f"{prefix}use_impersonation"),
+        verify_tls=profile.verify_tls,
+        timeout_seconds=profile.timeout_seconds,
+        version=version,
+    )
+
+
+def needs_discovery(profile: EmailServerProfile) -> bool:
+    """Whether its address, or how to log in, has to be asked of the server once."""
+    if not profile.is_exchange:
+        return False
+    detects = Authentication.AUTO in (
+        profile.authentication,
+        profile.outgoing_authentication if not profile.same_settings_for_outgoing else None,
+    )
+    return profile.use_autodiscover or detects
+
+
+def _mail_server(
+    mailbox: Mailbox, prefix: str, host: str, ports: Mapping[Security, int]
+) -> MailServer:
+    profile = _profile(mailbox)
+    security = _SECURITY[getattr(profile, f"{prefix}security")]
+    username, password = _login(mailbox, _outgoing_prefix(profile) if prefix else "")
+    return MailServer(
+        host=host,
+        port=getattr(profile, f"{prefix}port") or ports[security],
+        security=security,
+        username=username,
+        password=password,
         verify_tls=profile.verify_tls,
         timeout_seconds=profile.timeout_seconds,
     )
 
 
+def _outgoing_prefix(profile: EmailServerProfile) -> str:
+    """Begin the names of the fields that hold the account for outgoing email."""
+    return "" if profile.same_settings_for_outgoing else "outgoing_"
+
+
+def _login(mailbox: Mailbox, prefix: str) -> tuple[str, str]:
+    """Return user name and password; both '' where the server wants none."""
+    profile = _profile(mailbox)
+    credentials = getattr(profile, f"{prefix}credentials")
+    if credentials in (Credentials.NONE, Credentials.INTEGRATED):
+        return "", ""
+    if credentials == Credentials.PROFILE:
+        return getattr(profile, f"{prefix}username"), getattr(profile, f"{prefix}password")
+    if not (mailbox.allow_credentials and mailbox.username and mailbox.password):
+        raise FaultError(_NO_CREDENTIALS)
+    return mailbox.username, mailbox.password
+
+
 def _profile(mailbox: Mailbox) -> EmailServerProfile:
     assert mailbox.profile is not None, "a mailbox without a profile is never scheduled (F086)"
     return mailbox.profile
+
+
+_NO_CREDENTIALS = Fault(
+    code="mailbox.no_credentials",
+    nature=Nature.PERMANENT,
+    scope=Scope.MAILBOX,
+    provenance=Provenance.US,
+    text="the server profile wants an account of the mailbox's own; enter user name and password, "
+    "and allow their use",
+)
+_NOT_DISCOVERED = Fault(
+    code="profile.autodiscover_failed",
+    nature=Nature.TRANSIENT,
+    scope=Scope.PROFILE,
+    provenance=Provenance.US,
+    text="the server has not been found yet; test the profile's connection",
+)
+
+
+def _unknown_authentication(name: str) -> Fault:
+    return Fault(
+        code="profile.autodiscover_failed",
+        nature=Nature.PERMANENT,
+        scope=Scope.PROFILE,
+        provenance=Provenance.HTTP,
+        text=f"the server wants {name} authentication, which is not supported; "
+        "let it offer Basic, NTLM or Negotiate",
+    )

@@ -5,8 +5,10 @@ batch of a page, the cursor (DESIGN invariant 3). One bad item never spoils its 
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import assert_never
 
 import structlog
@@ -14,7 +16,8 @@ from django.db import DataError, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from syncservice.alerts.models import ItemFailure
+from syncservice.alerts import alerts
+from syncservice.alerts.models import ItemFailure, Severity
 from syncservice.crm.models import (
     ActivityParty,
     Attachment,
@@ -41,6 +44,9 @@ _PARSER_BUGS = (
     ValueError,
 )
 
+
+#: Direction of alerts about single messages: they hold although the mailbox works.
+EMAIL = "email"
 
 #: What PostgreSQL can't hold; ValueError: psycopg2 on NUL in a string.
 _REFUSED = (DataError, ValueError)
@@ -71,6 +77,7 @@ class Inbox:
     claim: Claim
     queue_id: int | None  # the CRM queue whose mailbox it is; None: a user's
     item_attempts: int
+    since: datetime | None = None  # email received earlier is left alone (F044); None: all is read
     folder: str = "inbox"
 
     def cursor(self) -> str:
@@ -87,20 +94,29 @@ class Inbox:
         self.move_cursor("")
 
     def new_items(self, items: Sequence[Listed]) -> list[Listed]:
-        """Return those of `items` that no email record came from yet."""
+        """Return those of `items` that no email record came from yet, and that are wanted."""
         linked = set(
             RemoteItem.objects.filter(
                 mailbox=self.claim.mailbox_id, item_id__in=[item.item_id for item in items]
             ).values_list("item_id", flat=True)
         )
-        return [item for item in items if item.item_id not in linked]
+        return [item for item in items if item.item_id not in linked and self._is_wanted(item)]
+
+    def _is_wanted(self, item: Listed) -> bool:
+        """Whether a message is late enough; one without a time of receipt is read."""
+        return self.since is None or item.received_at is None or item.received_at >= self.since
 
     def to_retry(self) -> list[Listed]:
         """Return the items that failed for a reason that may have passed."""
         failures = ItemFailure.objects.filter(
             mailbox=self.claim.mailbox_id, state=ItemFailure.State.RETRYING
         )
-        return [Listed(*row) for row in failures.order_by("pk").values_list("item_id", "size")]
+        return [
+            Listed(item_id, size, subject=subject)
+            for item_id, size, subject in failures.order_by("pk").values_list(
+                "item_id", "size", "subject"
+            )
+        ]
 
     def store(
         self, answers: Iterable[Fetched | NotFetched | Gone], cursor: str | None = None
@@ -111,19 +127,20 @@ class Inbox:
         """
         drafts: list[_Draft] = []
         failures: dict[str, Fault] = {}
-        sizes: dict[str, int] = {}
+        facts: dict[str, tuple[int, str]] = {}  # size and subject, as far as they are known
         gone: list[str] = []
         for answer in answers:  # read before the transaction opens: parsing takes its time
             match answer:
                 case Fetched():
-                    sizes[answer.item_id] = len(answer.mime)
                     read = self._read(answer)
                     if isinstance(read, Fault):
                         failures[answer.item_id] = read
+                        facts[answer.item_id] = len(answer.mime), ""
                     else:
                         drafts.append(read)
+                        facts[answer.item_id] = len(answer.mime), read.message.subject
                 case NotFetched():
-                    sizes[answer.item_id] = answer.size
+                    facts[answer.item_id] = answer.size, answer.subject
                     failures[answer.item_id] = answer.fault
                 case Gone():
                     gone.append(answer.item_id)
@@ -131,7 +148,7 @@ class Inbox:
                     assert_never(answer)
         with fenced(self.claim) as schedule:
             stored = self._write(drafts, failures)
-            self._keep_failures(failures, sizes)
+            self._keep_failures(failures, facts)
             done = [
                 draft.source.item_id for draft in drafts if draft.source.item_id not in failures
             ]
@@ -223,7 +240,9 @@ class Inbox:
             )
         return len(ours)
 
-    def _keep_failures(self, failures: dict[str, Fault], sizes: Mapping[str, int]) -> None:
+    def _keep_failures(
+        self, failures: dict[str, Fault], facts: Mapping[str, tuple[int, str]]
+    ) -> None:
         known = {
             failure.item_id: failure
             for failure in ItemFailure.objects.filter(
@@ -234,18 +253,27 @@ class Inbox:
             before = known.get(item_id)
             attempts = before.attempts + 1 if before else 1
             retry = item_may_recover(fault, attempts, self.item_attempts)
+            size, subject = facts[item_id]
             ItemFailure.objects.update_or_create(
                 mailbox_id=self.claim.mailbox_id,
                 item_id=item_id,
                 defaults={
                     "code": fault.code,
                     "reason": fault.text,
-                    "size": sizes.get(item_id, 0),
+                    "size": size,
+                    "subject": (subject or (before.subject if before else ""))[:2048],
                     "attempts": attempts,
                     "state": ItemFailure.State.RETRYING if retry else ItemFailure.State.GIVEN_UP,
                     "last_seen_at": Now(),
                 },
             )
+        # One alert a kind of trouble, however many messages have it.
+        for code, count in Counter(fault.code for fault in failures.values()).items():
+            text = next(fault.text for fault in failures.values() if fault.code == code)
+            alerts.raise_for_mailbox(
+                self.claim.mailbox_id, Severity.WARNING, code, text,
+                direction=EMAIL, count=count,
+            )  # fmt: skip
 
     def _resolve_failures(self, item_ids: list[str]) -> None:
         ItemFailure.objects.filter(mailbox=self.claim.mailbox_id, item_id__in=item_ids).exclude(

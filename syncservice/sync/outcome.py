@@ -1,25 +1,50 @@
-"""The end of a visit: statistics, health and the next due time, in one transaction."""
+"""The end of a visit: statistics, health, alerts and the next due time, in one transaction."""
 
+import dataclasses
 from datetime import datetime, timedelta
 
 from django.db.models.functions import Now
 
-from syncservice.domain.faults import Fault, Nature, concerns_server, rest_after
+from syncservice.alerts import alerts
+from syncservice.alerts.models import Severity
+from syncservice.domain.faults import (
+    Effect,
+    Fault,
+    Nature,
+    Patience,
+    Refusal,
+    Scope,
+    concerns_server,
+    effect_of,
+    rest_after,
+)
 from syncservice.domain.polling import Activity, Pace, Rest, next_rest, next_start, phase_of
-from syncservice.mailboxes import server_health
-from syncservice.mailboxes.models import EmailServerProfile, Schedule, VisitStatistics
+from syncservice.mailboxes import directions, server_health
+from syncservice.mailboxes.models import (
+    Direction,
+    EmailServerProfile,
+    Schedule,
+    VisitStatistics,
+)
 from syncservice.mailboxes.schedule import Claim, fenced, hold_lanes, release
 from syncservice.sync.visit import Outcome
 
 
 def record(
-    claim: Claim, outcome: Outcome, profile: EmailServerProfile, pace: Pace, machine: str
+    claim: Claim,
+    outcome: Outcome,
+    profile: EmailServerProfile,
+    pace: Pace,
+    machine: str,
+    patience: Patience,
 ) -> Rest:
     """Write what came of a visit, and end its claim; raise ClaimLost when it is another's."""
     with fenced(claim) as schedule:
         assert schedule.started_at is not None, "a visit begins with `schedule.begin`"
         if outcome.fault is not None:
-            rest = _end_with_fault(schedule, outcome.fault, profile, pace, schedule.started_at)
+            rest = _end_with_fault(
+                schedule, outcome.fault, profile, pace, schedule.started_at, patience
+            )
         else:
             rest = _end_well(schedule, outcome, profile, pace, schedule.started_at)
         VisitStatistics.objects.create(
@@ -54,8 +79,12 @@ def _end_well(
     pace: Pace,
     begun_at: datetime,
 ) -> Rest:
-    if profile.health.failures and outcome.requests:
-        server_health.note_success(profile.pk)
+    if outcome.requests:
+        if server_health.is_troubled(profile.health):
+            server_health.note_success(profile.pk, begun_at)
+            alerts.end_for_profile(profile.pk)
+        if schedule.fault_code:
+            _recover(schedule)
     items = outcome.stored + outcome.linked + outcome.failed
     activity = Activity(schedule.recent_items, schedule.empty_visits)
     if items or not outcome.more_left:  # one that broke off says nothing about quiet
@@ -84,23 +113,43 @@ def _end_well(
     return rest
 
 
+def _recover(schedule: Schedule) -> None:
+    """The visit before met a fault, and this one did not: what it switched off is on again."""
+    kind = Direction.Kind(schedule.lane)
+    if directions.recover(schedule.mailbox_id, kind):
+        alerts.raise_for_mailbox(
+            schedule.mailbox_id, Severity.INFORMATION, alerts.RECOVERED, direction=kind
+        )
+    alerts.end_for_mailbox(schedule.mailbox_id, direction=kind)
+
+
 def _end_with_fault(
     schedule: Schedule,
     fault: Fault,
     profile: EmailServerProfile,
     pace: Pace,
     begun_at: datetime,
+    patience: Patience,
 ) -> Rest:
     phase = phase_of(schedule.mailbox_id, schedule.lane)
-    failures = schedule.failures
-    if fault.nature is Nature.THROTTLED:
+    is_busy = fault.nature is Nature.THROTTLED
+    if is_busy:
         server_health.note_busy(profile.pk, begun_at)
-    if concerns_server(fault, account_is_shared=profile.account_is_shared):
-        rest = server_health.note_fault(profile.pk, fault, begun_at, phase, pace.minimum)
+    refused = _refusal(schedule, fault) if fault.of_login else None
+    failures, effect = schedule.failures, Effect.NOTHING
+    if concerns_server(
+        fault,
+        account_is_shared=profile.account_is_shared,
+        login_is_shared=profile.login_is_shared,
+        refused=refused,
+    ):
+        rest = _blame_server(profile, fault, begun_at, phase, pace, patience, refused)
+        failures += fault.of_login  # its own count too: another one let in would prove it
     else:
-        failures += 1
-        rest = rest_after(fault, failures, phase, pace.minimum)
-        if fault.nature is Nature.THROTTLED:
+        effect = effect_of(fault, failures + 1, patience, refused)
+        failures += not is_busy
+        rest = rest_after(fault, max(failures, 1), phase, pace.minimum, patience)
+        if is_busy:
             hold_lanes(schedule.mailbox_id, rest.length, rest.reason)
     release(
         schedule,
@@ -111,4 +160,51 @@ def _end_with_fault(
         fault_code=fault.code,
         fault_text=fault.text,
     )
+    _tell(schedule, fault, effect)
     return rest
+
+
+def _refusal(schedule: Schedule, fault: Fault) -> Refusal:
+    before = schedule.visited_at if schedule.fault_code == fault.code else None
+    failures = schedule.failures + 1 if before else 1
+    assert schedule.profile_id is not None, "a claimed lane has a profile"
+    return server_health.note_refusal(schedule.profile_id, schedule.mailbox_id, failures, before)
+
+
+def _blame_server(
+    profile: EmailServerProfile,
+    fault: Fault,
+    begun_at: datetime,
+    phase: float,
+    pace: Pace,
+    patience: Patience,
+    refused: Refusal | None,
+) -> Rest:
+    """Leave the whole server alone for a while, and tell the profile's owner (4A)."""
+    rest, attempts = server_health.note_fault(
+        profile.pk, fault, begun_at, phase, pace.minimum, patience
+    )
+    told = dataclasses.replace(fault, scope=Scope.PROFILE)
+    lasting = effect_of(told, attempts, patience, refused).switches_off
+    if refused is not None:
+        is_error = refused is Refusal.WIDESPREAD or attempts > 1
+        severity = Severity.ERROR if is_error else Severity.WARNING
+        alerts.raise_for_profile(profile, severity, alerts.LOGIN_REFUSED, fault.text)
+    else:
+        severity = Severity.ERROR if lasting else Severity.WARNING
+        alerts.raise_for_profile(profile, severity, fault.code, fault.text)
+    return rest
+
+
+def _tell(schedule: Schedule, fault: Fault, effect: Effect) -> None:
+    """Switch the direction off when the fault says so, and let its owner know."""
+    kind = Direction.Kind(schedule.lane)
+    if effect.switches_off:
+        if directions.disable_by_fault(
+            schedule.mailbox_id, kind, fault, is_probed=effect is Effect.PROBES
+        ):
+            alerts.tell_switched_off(schedule.mailbox_id, kind, fault)
+    elif effect is Effect.WARNS:
+        alerts.raise_for_mailbox(
+            schedule.mailbox_id, Severity.WARNING, fault.code, fault.text, direction=kind
+        )

@@ -145,7 +145,8 @@ def _fetch(
     small = [item for item in batch if item.size <= budget.message_bytes]
     for item in batch:
         if item.size > budget.message_bytes:
-            yield NotFetched(item.item_id, item.size, _too_large(item.size, budget.message_bytes))
+            fault = _too_large(item.size, budget.message_bytes)
+            yield NotFetched(item.item_id, item.size, fault, item.subject)
     if small:
         yield from gateway.fetch(small)
 

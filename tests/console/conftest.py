@@ -5,8 +5,9 @@ from syncservice.crm.models import User
 
 
 @pytest.fixture
-def staff(client):
-    """A browser in which an administrator is logged in."""
+def staff(client, settings):
+    """A browser in which an administrator is logged in; passwords may go over its plain HTTP."""
+    settings.ALLOW_PASSWORDS_OVER_HTTP = True
     user = User.objects.create_superuser("anna", "anna@example.test", "a password")
     client.force_login(user)
     return client

@@ -2,13 +2,12 @@
 
 import pytest
 from django.contrib import admin
-from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.urls import reverse
 
 from syncservice.alerts.models import ItemFailure
 from syncservice.crm.models import Queue, User
-from syncservice.mailboxes.models import EmailServerProfile, Mailbox, MailboxMapping, Schedule
+from syncservice.mailboxes.models import ChangeRecord, EmailServerProfile, Mailbox, Schedule
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -28,6 +27,13 @@ def form_of(staff, url, **changes):
             if value is not None and value is not False:
                 data[bound.html_name] = value
     return {name: value for name, value in (data | changes).items() if value is not None}
+
+
+def act(staff, action, *boxes):
+    """Choose an action for mailboxes in their list."""
+    url = reverse("admin:mailboxes_mailbox_changelist")
+    chosen = {"action": action, "_selected_action": [box.pk for box in boxes]}
+    return staff.post(url, chosen, follow=True)
 
 
 def change_url(record):
@@ -51,17 +57,20 @@ def test_switching_a_mailbox_off_and_on_plans_its_visits(staff):
     assert is_due(box)
 
 
-def test_a_new_mailbox_is_due_at_once(staff):
+def test_a_new_mailbox_is_approved_and_visited_once_it_is_switched_on(staff):
     user = User.objects.create(username="new")
     url = reverse("admin:mailboxes_mailbox_add")
     data = form_of(
         staff, url, name="New", email_address="new@example.test",
-        profile=factories.profile().pk, **{"mappings-0-user": user.pk},
+        profile=factories.profile().pk, user=user.pk,
     )  # fmt: skip
     assert staff.post(url, data).status_code == 302
-    box = Mailbox.objects.get()
-    assert is_due(box)
+    box = Mailbox.objects.get(email_address="new@example.test")
+    assert box.approval == Mailbox.Approval.APPROVED
+    assert not is_due(box)
     assert box.mappings.get().user == user
+    act(staff, "switch_on", box)
+    assert is_due(box)
 
 
 def test_switching_a_profile_off_stops_all_its_mailboxes_and_no_others(staff):
@@ -74,13 +83,49 @@ def test_switching_a_profile_off_stops_all_its_mailboxes_and_no_others(staff):
 
 @pytest.mark.parametrize(("action", "due"), [("switch_off", False), ("switch_on", True)])
 def test_switching_many_mailboxes_in_the_list_plans_them(staff, action, due):
-    boxes = [factories.mailbox(enabled_for_incoming=not due) for _ in range(2)]
-    url = reverse("admin:mailboxes_mailbox_changelist")
-    chosen = {"action": action, "_selected_action": [box.pk for box in boxes]}
-    response = staff.post(url, chosen, follow=True)
-    assert "2 mailboxes changed." in response.text
+    boxes = [factories.mailbox(enabled=not due) for _ in range(2)]
+    assert "2 mailboxes changed." in act(staff, action, *boxes).text
     assert [is_due(box) for box in boxes] == [due, due]
-    assert LogEntry.objects.count() == 2
+    changed = ChangeRecord.objects.filter(actor="anna", facts__direction="incoming")
+    assert {*changed.values_list("mailbox", flat=True)} == {box.pk for box in boxes}
+
+
+def test_the_list_tests_and_enables(staff):
+    box = factories.mailbox(enabled=False)
+    act(staff, "test_and_enable", box)
+    asked = {row.kind for row in box.directions.exclude(test_due_at=None)}
+    assert asked == {"incoming", "outgoing"}  # as its methods say
+
+
+def test_rejecting_an_address_stops_its_email_and_approving_starts_it(staff):
+    box = factories.mailbox()
+    act(staff, "reject", box)
+    assert not is_due(box)
+    act(staff, "approve", box)
+    assert is_due(box)
+
+
+def test_approving_needs_its_own_permission(client):
+    box = factories.mailbox(approval=Mailbox.Approval.PENDING)
+    helper = User.objects.create_user("helper", is_staff=True)
+    may = Permission.objects.filter(codename__in=["change_mailbox", "view_mailbox"])
+    helper.user_permissions.set(may)
+    client.force_login(helper)
+    act(client, "approve", box)
+    box.refresh_from_db()
+    assert box.approval == Mailbox.Approval.PENDING
+
+
+def test_passwords_are_not_taken_over_plain_http(staff, settings):
+    settings.ALLOW_PASSWORDS_OVER_HTTP = False
+    profile = factories.profile(password=SECRET)
+    url = change_url(profile)
+    assert "Passwords are not taken over plain HTTP" in staff.get(url).text
+    assert save(staff, profile, password="listened to").status_code == 302
+    assert EmailServerProfile.objects.get(pk=profile.pk).password == SECRET
+    secure = form_of(staff, url) | {"password": "private"}
+    assert staff.post(url, secure, secure=True).status_code == 302
+    assert EmailServerProfile.objects.get(pk=profile.pk).password == "private"
 
 
 def test_nothing_is_deleted_here(staff):
@@ -148,11 +193,14 @@ def test_a_profile_with_credentials_of_its_own_needs_both(staff):
 
 def test_a_mailbox_needs_an_account_when_its_profile_has_none(staff):
     box = factories.mailbox(
-        profile=factories.profile(credentials=EmailServerProfile.Credentials.MAILBOX)
+        profile=factories.profile(
+            credentials=EmailServerProfile.Credentials.MAILBOX, use_impersonation=False
+        )
     )
     response = save(staff, box)
     assert "This server profile wants an account" in response.text
-    assert save(staff, box, username="ann", password=SECRET).status_code == 302
+    own = {"allow_credentials": "on", "username": "ann", "password": SECRET}
+    assert save(staff, box, **own).status_code == 302
 
 
 def test_an_address_has_one_mailbox_however_it_is_written(staff):
@@ -162,42 +210,38 @@ def test_an_address_has_one_mailbox_however_it_is_written(staff):
     assert "Constraint" not in response.text
 
 
-def test_an_owner_has_one_mailbox(staff):
-    first, second = factories.mailbox(), factories.mailbox()
-    taken = {"mappings-0-user": first.mappings.get().user_id}
-    response = save(staff, second, **taken)
-    assert f"has the mailbox {first} already" in response.text
-    assert "Constraint" not in response.text
+def test_taking_over_a_mailbox_asks_and_then_ends_the_former_mapping(staff):
+    box, other = factories.mailbox(), factories.mailbox()
+    old, heir = box.mappings.get(), other.mappings.get().user
+    asked = save(staff, box, user=heir.pk)
+    assert f"{box} is the mailbox of {old.user}." in asked.text
+    assert f"{heir} has the mailbox {other}." in asked.text
+    assert 'type="checkbox" name="take_over"' in asked.text
+    assert is_due(box)  # nothing has happened yet
+
+    assert save(staff, box, user=heir.pk, take_over="on").status_code == 302
+    old.refresh_from_db()
+    assert old.ended_at is not None
+    assert box.mappings.get(ended_at=None).user == heir
+    assert [is_due(box), is_due(other)] == [False, False]
 
 
 @pytest.mark.parametrize("both", [True, False])
 def test_an_owner_is_a_user_or_a_queue(staff, both):
     box = factories.mailbox()
-    changes = (
-        {"mappings-0-queue": Queue.objects.create(name="Sales").pk}
-        if both
-        else {"mappings-0-user": None}
-    )
+    changes = {"queue": Queue.objects.create(name="Sales").pk} if both else {"user": None}
     response = save(staff, box, **changes)
     assert "Choose either a user or a queue." in response.text
     assert "Constraint" not in response.text
 
 
-def test_a_mailbox_changes_hands_in_one_step(staff):
+def test_a_changed_address_needs_approval_anew_and_is_its_owners_too(staff):
     box = factories.mailbox()
-    heir = User.objects.create(username="heir")
-    old = box.mappings.get()
-    added = {
-        "mappings-TOTAL_FORMS": 2,
-        "mappings-1-user": heir.pk,
-        "mappings-1-mailbox": box.pk,
-    }
-    assert "A mailbox has one owner" in save(staff, box, **added).text
-    ended = {"mappings-0-ended_at_0": "2026-01-01", "mappings-0-ended_at_1": "12:00:00"}
-    assert save(staff, box, **added, **ended).status_code == 302
-    old.refresh_from_db()
-    assert old.ended_at is not None
-    assert MailboxMapping.objects.get(ended_at=None).user == heir
+    assert save(staff, box, email_address="moved@example.test").status_code == 302
+    box.refresh_from_db()
+    assert (box.email_address, box.approval) == ("moved@example.test", Mailbox.Approval.PENDING)
+    assert box.mappings.get().user.email == "moved@example.test"
+    assert not is_due(box)
 
 
 @pytest.mark.parametrize(

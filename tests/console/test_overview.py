@@ -10,10 +10,12 @@ from django.utils import timezone
 from syncservice.alerts.models import ItemFailure
 from syncservice.alerts.overview import State, overview
 from syncservice.console import standing, views
-from syncservice.mailboxes import schedule
+from syncservice.mailboxes import directions, schedule
+from syncservice.mailboxes.directions import Kind
 from syncservice.mailboxes.models import Schedule
 from tests import factories
 from tests.console import records
+from tests.memory_gateway import fault
 
 pytestmark = pytest.mark.django_db
 
@@ -31,6 +33,8 @@ def in_every_state():
     planned(email_address="failing@example.test", fault_code="x", fault_text="Oh.", due_at=soon)
     planned(email_address="visiting@example.test", claimed_at=Now(), fault_code="x", due_at=soon)
     planned(email_address="parked@example.test", parked_at=Now(), due_at=None)
+    stopped = planned(email_address="stopped@example.test")
+    directions.disable_by_fault(stopped.pk, Kind.INCOMING, fault(), is_probed=False)
     box = planned(email_address="disabled@example.test", fault_code="x")
     box.is_active = False
     box.save()

@@ -9,12 +9,11 @@ from django.db.models.functions import Now
 from syncservice.alerts import alerts
 from syncservice.alerts.models import Alert
 from syncservice.alerts.why import why
-from syncservice.domain.faults import Nature, Scope
-from syncservice.mailboxes import schedule, server_health
+from syncservice.domain.faults import Nature, Patience, Scope
+from syncservice.mailboxes import directions, schedule, server_health
 from syncservice.mailboxes.models import (
     EmailServerProfile,
     Lane,
-    Mailbox,
     Schedule,
     ServerHealth,
 )
@@ -106,7 +105,7 @@ def test_a_server_that_failed_is_asked_by_one_visit_first():
     ServerHealth.objects.filter(profile=profile).update(failures=1)
     assert claimed() == [boxes[0]]
     assert claimed() == []
-    server_health.note_success(profile.pk)
+    server_health.note_success(profile.pk, now())
     assert sorted(claimed()) == boxes[1:]
 
 
@@ -116,8 +115,9 @@ def test_the_lanes_of_a_mailbox_have_schedules_and_counters_of_their_own():
         mailbox=box, lane=Lane.ACT, profile=box.profile, due_at=Now(), empty_visits=4
     )
     claims = schedule.claim_due(10, LEASE).messages
-    assert sorted(claims) == [(box.pk, "act", 1), (box.pk, "incoming", 1)]
-    incoming = Claim(box.pk, Lane.INCOMING, 1)
+    (_, *incoming_fence) = [fence for _, _, fence in sorted(claims)]
+    assert [lane for _, lane, _ in sorted(claims)] == ["act", "incoming"]
+    incoming = Claim(box.pk, Lane.INCOMING, *incoming_fence)
     schedule.begin(incoming, LEASE)
     with fenced(incoming) as row:
         schedule.release(row, factories.REST, empty_visits=1)
@@ -184,8 +184,7 @@ def test_a_visit_that_killed_its_worker_three_times_is_parked_with_an_alert(clie
     found = schedule.claim_due(10, LEASE)
     assert (found.messages, found.parked) == ([], [(box.pk, "incoming")])
     assert Schedule.objects.get().due_at is None
-    alerts.raise_parked([box.pk, box.pk])
-    alerts.raise_parked([box.pk])
+    alerts.raise_parked([(box.pk, "incoming"), (box.pk, "incoming")])
     assert Alert.objects.filter(ended_at=None).count() == 1
     assert "parked" in why(box)[0].sentence
 
@@ -220,14 +219,14 @@ def test_a_parked_mailbox_stays_parked_when_its_profile_is_saved_but_not_when_sw
     schedule.plan([box.pk])
     assert claimed() == []
     for enabled in (False, True):
-        Mailbox.objects.update(enabled_for_incoming=enabled)
-        schedule.plan([box.pk])
+        switch = directions.enable if enabled else directions.disable
+        switch([box.pk], [directions.Kind.INCOMING], "tests")
     assert claimed() == [box.pk]
 
 
 def test_the_alert_ends_when_its_mailbox_is_parked_no_more():
     boxes = [factories.mailbox().pk for _ in range(2)]
-    alerts.raise_parked(boxes)
+    alerts.raise_parked([(box, "incoming") for box in boxes])
     Schedule.objects.filter(mailbox=boxes[0]).update(parked_at=Now(), due_at=None)
     alerts.end_outlived()
     assert list(Alert.objects.filter(ended_at=None).values_list("mailbox", flat=True)) == boxes[:1]
@@ -274,23 +273,25 @@ def test_each_quiet_minute_gives_a_connection_back_up_to_the_profiles_own_number
         assert health(server).allowed == allowed
 
 
-def test_an_outage_counts_once_and_waits_double_until_health_is_proven(server):
+def test_an_outage_counts_once_and_is_looked_at_ever_less_often_until_it_is_over(server):
     down = fault(scope=Scope.PROFILE)
     waits = []
-    for _ in range(3):
+    for _ in range(4):
         began = now()
         ServerHealth.objects.update(not_before=Now())
         for _ in range(5):
-            server_health.note_fault(server.pk, down, began, 0.0, timedelta(0))
+            server_health.note_fault(
+                server.pk, down, began, 0.0, timedelta(0), Patience(attempts=3)
+            )
         waits.append(round(health(server).wait / timedelta(minutes=1)))
         ServerHealth.objects.update(failed_at=F("failed_at") - timedelta(seconds=1))
-    assert waits == [1, 2, 4]
-    server_health.note_success(server.pk)
+    assert waits == [5, 5, 10, 20]
+    server_health.note_success(server.pk, now())
     assert health(server).failures == 0
 
 
 def test_a_servers_hint_is_kept_to_the_second_by_all(server):
     busy = fault(Nature.THROTTLED, Scope.PROFILE, retry_after=timedelta(seconds=77))
-    rest = server_health.note_fault(server.pk, busy, now(), 0.5, timedelta(0))
+    rest, _ = server_health.note_fault(server.pk, busy, now(), 0.5, timedelta(0), Patience())
     assert rest.length == timedelta(seconds=77)
     assert timedelta(seconds=76) < health(server).wait <= timedelta(seconds=77)

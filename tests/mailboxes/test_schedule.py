@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from syncservice.domain.polling import Rest
 from syncservice.mailboxes import schedule
-from syncservice.mailboxes.models import Lane, Mailbox, Schedule
+from syncservice.mailboxes.models import IncomingMethod, Lane, Mailbox, Schedule
 from syncservice.mailboxes.schedule import Claim, ClaimLost, fenced, plan, release
 from tests import factories
 
@@ -37,12 +37,13 @@ def in_threads(work, times: int) -> list:
 @pytest.mark.django_db
 def test_a_claimed_mailbox_is_not_due_until_its_lease_ends():
     box = factories.mailbox()
-    assert [found[0] for found in claim_due(10, LEASE)] == [box.pk]
+    ((claimed, _, fence),) = claim_due(10, LEASE)
+    assert claimed == box.pk
     assert claim_due(10, LEASE) == []
 
-    Schedule.objects.update(due_at=Now())  # the lease ended
+    Schedule.objects.filter(mailbox=box).update(due_at=Now())  # the lease ended
     (again,) = claim_due(10, LEASE)
-    assert again == (box.pk, "incoming", 2)
+    assert again == (box.pk, "incoming", fence + 1)
 
 
 @pytest.mark.django_db
@@ -103,8 +104,8 @@ def test_release_makes_the_lane_due_after_the_rest_and_keeps_the_reason():
     "change",
     [
         {"is_active": False},
-        {"enabled_for_incoming": False},
-        {"incoming_method": Mailbox.IncomingMethod.NONE},
+        {"incoming_method": IncomingMethod.NONE},
+        {"approval": Mailbox.Approval.REJECTED},
         {"profile": None},
     ],
     ids=lambda change: next(iter(change)),

@@ -6,7 +6,7 @@ import pytest
 from django.db.models import F
 from django.db.models.functions import Now
 
-from syncservice.domain.faults import Fault, Nature, Scope
+from syncservice.domain.faults import Fault, Nature, Patience, Scope
 from syncservice.domain.polling import Pace
 from syncservice.mailboxes.models import (
     EmailServerProfile,
@@ -31,7 +31,7 @@ def end(box: Mailbox, outcome: Outcome) -> Schedule:
     Schedule.objects.filter(mailbox=box, lane=Lane.INCOMING).update(due_at=Now())
     claim = factories.claim(box)
     profile = EmailServerProfile.objects.select_related("health").get(pk=box.profile_id)
-    outcomes.record(claim, outcome, profile, Pace(), "here")
+    outcomes.record(claim, outcome, profile, Pace(), "here", Patience())
     return lane(box)
 
 
@@ -56,7 +56,7 @@ def test_an_unreachable_server_pauses_its_profile_and_blames_no_mailbox():
     row = end(box, Outcome(fault=fault(scope=Scope.PROFILE)))
     assert (row.failures, row.fault_code) == (0, "test.fault")
     assert (health(box).failures, health(box).fault_code) == (1, "test.fault")
-    assert health(box).left > timedelta(seconds=40)
+    assert health(box).left > timedelta(minutes=3.9)
 
 
 def test_a_mailboxs_own_fault_pauses_nobody_else():
@@ -113,7 +113,7 @@ def test_the_rest_counts_from_the_start_of_the_visit():
     claim = factories.claim(box)
     Schedule.objects.update(started_at=Now() - timedelta(minutes=2))  # it took long
     profile = EmailServerProfile.objects.select_related("health").get(pk=box.profile_id)
-    outcomes.record(claim, Outcome(requests=1, stored=1), profile, Pace(), "here")
+    outcomes.record(claim, Outcome(requests=1, stored=1), profile, Pace(), "here", Patience())
     assert timedelta(minutes=1.9) < lane(box).left < timedelta(minutes=3)
 
 

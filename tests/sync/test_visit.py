@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 
 from syncservice.alerts.models import ItemFailure
 from syncservice.crm.models import ActivityParty, AttachmentContent, Email, Queue, QueueItem
-from syncservice.domain.faults import Nature, Scope
+from syncservice.domain.faults import Nature, Patience, Scope
 from syncservice.domain.polling import Pace, Rest
 from syncservice.mailboxes.models import (
     FolderCursor,
@@ -59,7 +59,7 @@ def run(server, claim: Claim, budget: Budget = BUDGET, queue: Queue | None = Non
 
 def record(claim: Claim, outcome: Outcome, pace: Pace = Pace()) -> Rest:  # noqa: B008 # frozen
     profile = Mailbox.objects.select_related("profile__health").get(pk=claim.mailbox_id).profile
-    return outcomes.record(claim, outcome, profile, pace, "here")
+    return outcomes.record(claim, outcome, profile, pace, "here", Patience())
 
 
 def subjects() -> list[str]:
@@ -307,7 +307,7 @@ def test_the_outcome_ends_the_claim_and_says_when_and_why_the_next_visit_is(serv
     assert VisitStatistics.objects.values_list("stored", "machine").get() == (1, "here")
 
 
-def test_faults_in_a_row_wait_longer_and_a_good_visit_forgets_them(server, box):
+def test_faults_are_tried_again_each_five_minutes_and_a_good_visit_forgets_them(server, box):
     server.fault = fault()
     waits = []
     for _ in range(3):
@@ -315,7 +315,7 @@ def test_faults_in_a_row_wait_longer_and_a_good_visit_forgets_them(server, box):
         record(claim, run(server, claim))
         waits.append(rest_left(box))
     minutes = [wait / timedelta(minutes=1) for wait in waits]
-    for wait, most in zip(minutes, (1, 2, 4), strict=True):
+    for wait, most in zip(minutes, (5, 5, 5), strict=True):
         assert 0.8 * most - 0.02 <= wait <= most
     server.fault = None
     claim = due_now(box)

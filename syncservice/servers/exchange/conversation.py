@@ -12,7 +12,7 @@ from typing import Any, Self
 from exchangelib import DELEGATE, IMPERSONATION, UTC, Account, Configuration, Credentials
 from exchangelib.protocol import Protocol
 from exchangelib.version import Build, Version
-from requests import Session
+from requests import Response, Session
 
 from syncservice.servers.exchange.faults import HttpBorder
 
@@ -31,9 +31,15 @@ class ExchangeServer:
     impersonate: bool
     verify_tls: bool = True
     timeout_seconds: int = 100
+    version: str = ""  # as it told of itself, 15.1.2507.6; '': not asked
 
     def __repr__(self) -> str:
         return f"ExchangeServer({self.endpoint})"  # never the password
+
+
+def _build(version: str) -> Build:
+    parts = [int(part) for part in version.split(".") if part.isdecimal()]
+    return Build(*parts) if len(parts) == 4 else _VERSION
 
 
 class _OwnCredentials(Credentials):  # type: ignore[misc] # exchangelib has no types
@@ -54,6 +60,8 @@ class _Protocol(Protocol):  # type: ignore[misc] # exchangelib has no types
     ) -> None:
         super().__init__(config=config)
         self._admit = admit
+        #: Sees each request's and answer's text; the login is in neither.
+        self.witness: Callable[[str, str], None] | None = None
         self.TIMEOUT = server.timeout_seconds
         self.requests = 0
         self._verify_tls = server.verify_tls
@@ -63,7 +71,14 @@ class _Protocol(Protocol):  # type: ignore[misc] # exchangelib has no types
         session.verify = self._verify_tls
         # An environment's REQUESTS_CA_BUNDLE would beat `verify`, and ~/.netrc the credentials.
         session.trust_env = self._verify_tls
+        session.hooks["response"].append(self._show)
         return session
+
+    def _show(self, response: Response, **_: Any) -> None:
+        if self.witness is not None:
+            request = response.request.body
+            text = request.decode(errors="replace") if isinstance(request, bytes) else str(request)
+            self.witness(text, f"HTTP {response.status_code}\n{response.text}")
 
     def close_session(self, session: Session) -> None:
         # urllib3 closes a pool's connection when nobody refers to the pool any more, and the
@@ -87,9 +102,11 @@ class Conversation:
     def __init__(self, server: ExchangeServer, address: str, admit: Callable[[], None]) -> None:
         self._config = Configuration(
             service_endpoint=server.endpoint,
-            credentials=_OwnCredentials(server.username, server.password),
+            credentials=_OwnCredentials(server.username, server.password)
+            if server.username
+            else None,  # the process' own identity, by Kerberos
             auth_type=server.auth_type,
-            version=Version(_VERSION),
+            version=Version(_build(server.version)),
             retry_policy=HttpBorder(),
             max_connections=1,
         )
@@ -104,6 +121,10 @@ class Conversation:
     @property
     def requests(self) -> int:
         return int(self._protocol.requests)
+
+    def show_to(self, witness: Callable[[str, str], None]) -> None:
+        """Let `witness` see the text of each request and answer from now on."""
+        self._protocol.witness = witness
 
     def __enter__(self) -> Self:
         return self

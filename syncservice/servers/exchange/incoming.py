@@ -38,7 +38,7 @@ def _paths(*names: str) -> list[FieldPath]:
     return [FieldPath(field=Message.get_field_by_fieldname(name)) for name in names]
 
 
-_SIZE = _paths("size")
+_LISTED = _paths("size", "datetime_received", "subject")
 _MIME = _paths("mime_content", "datetime_received")
 
 
@@ -82,7 +82,7 @@ def _attach_back_off(error: EWSError, msg_xml: Any) -> None:
 
 
 class _ChangedIds(_Answers, SyncFolderItems):  # type: ignore[misc] # exchangelib has no types
-    """SyncFolderItems that yields (item id, size), or None for a change without a message."""
+    """SyncFolderItems that yields what is listed, or None for a change without a message."""
 
     def _get_element_container(self, message: Any, name: str | None = None) -> Any:
         if message.find(f"{{{MNS}}}SyncState") is None:  # some servers omit it in errors
@@ -95,7 +95,12 @@ class _ChangedIds(_Answers, SyncFolderItems):  # type: ignore[misc] # exchangeli
             return None
         item = elem[0]
         size = item.findtext(f"{{{TNS}}}Size") or "0"
-        return Listed(item.find(f"{{{TNS}}}ItemId").get("Id"), int(size))
+        return Listed(
+            item.find(f"{{{TNS}}}ItemId").get("Id"),
+            int(size),
+            _moment(item.findtext(f"{{{TNS}}}DateTimeReceived") or ""),
+            item.findtext(f"{{{TNS}}}Subject") or "",
+        )
 
 
 class _Messages(_Answers, GetItem):  # type: ignore[misc] # exchangelib has no types
@@ -146,7 +151,7 @@ class ExchangeIncoming:
                         id=_FOLDER, mailbox=Mailbox(email_address=self._address)
                     ),
                     shape=ID_ONLY,
-                    additional_fields=_SIZE,
+                    additional_fields=_LISTED,
                     sync_state=cursor or None,
                     ignore=None,
                     max_changes_returned=limit,
@@ -193,13 +198,13 @@ def _answer(
         fault = fault_of_item(fault_of_ews_error(answer), alone)
         if fault.scope is not Scope.EMAIL:
             raise FaultError(fault) from answer  # it would meet the next request too
-        return NotFetched(item.item_id, item.size, fault)
+        return NotFetched(item.item_id, item.size, fault, item.subject)
     mime, received = answer
     try:
         content = base64.b64decode(mime)
     except binascii.Error:
         fault = fault_of_response_code("ErrorMimeContentInvalidBase64String", "unreadable", None)
-        return NotFetched(item.item_id, item.size, fault)
+        return NotFetched(item.item_id, item.size, fault, item.subject)
     return Fetched(item.item_id, content, _moment(received))
 
 

@@ -1,0 +1,212 @@
+"""Directions of mailboxes: switched on and off, and tested before (F069-F076).
+
+Every change ends with `schedule.plan` in the same transaction. A test that somebody asked for is a
+row with a due time, like a visit: whoever is killed on the way loses nothing, and a fence keeps a
+slow tester from writing over a newer one.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import F, QuerySet
+from django.db.models.functions import Now
+
+from syncservice.domain.faults import Fault
+from syncservice.mailboxes import audit, schedule
+from syncservice.mailboxes.models import ActMethod, Direction, IncomingMethod, Mailbox
+
+Kind = Direction.Kind
+SERVER_SIDE = {
+    Kind.INCOMING: ("incoming_method", IncomingMethod.SERVER_SIDE),
+    Kind.OUTGOING: ("outgoing_method", 2),
+    Kind.ACT: ("act_method", ActMethod.SERVER_SIDE),
+}
+
+
+def used(mailbox: Mailbox) -> list[Kind]:
+    """Return the directions that the mailbox's methods leave to this service."""
+    in_use = SERVER_SIDE.items()
+    return [kind for kind, (field, value) in in_use if getattr(mailbox, field) == value]
+
+
+def ensure(mailboxes: Sequence[Mailbox]) -> None:
+    """Make the rows of new mailboxes, everything switched off."""
+    Direction.objects.bulk_create(
+        (Direction(mailbox=mailbox, kind=kind) for mailbox in mailboxes for kind in Kind),
+        ignore_conflicts=True,
+    )
+
+
+@transaction.atomic
+def enable(mailboxes: Iterable[int], kinds: Iterable[Kind], actor: str) -> int:
+    """Switch directions on; those switched off by a fault forget it. Return how many changed."""
+    rows = _locked(mailboxes, kinds).filter(is_enabled=False)
+    return _switch(rows, actor, "enabled", is_enabled=True, **_WELL)
+
+
+@transaction.atomic
+def disable(mailboxes: Iterable[int], kinds: Iterable[Kind], actor: str) -> int:
+    """Switch directions off by hand; they stay so until a person switches them on."""
+    rows = _locked(mailboxes, kinds)
+    changed = rows.filter(is_enabled=True) | rows.exclude(disabled_code="")
+    return _switch(changed, actor, "disabled", is_enabled=False, test_due_at=None, **_WELL)
+
+
+_WELL: dict[str, Any] = {
+    "disabled_code": "",
+    "disabled_text": "",
+    "disabled_at": None,
+    "is_probed": False,
+}
+
+
+def disable_by_fault(mailbox_id: int, kind: Kind, fault: Fault, *, is_probed: bool) -> bool:
+    """Switch a direction off for a fault; False when it is off already. Within a transaction.
+
+    `is_probed`: visits go on now and then, and one that ends well switches it on again.
+    """
+    rows = Direction.objects.filter(mailbox=mailbox_id, kind=kind, is_enabled=True)
+    changed = rows.update(
+        is_enabled=False,
+        disabled_code=fault.code,
+        disabled_text=fault.text,
+        disabled_at=Now(),
+        is_probed=is_probed,
+    )
+    if changed and not is_probed:
+        schedule.plan([mailbox_id])
+    return bool(changed)
+
+
+def recover(mailbox_id: int, kind: Kind) -> bool:
+    """Switch a probed direction on again, for a visit ended well. Within a transaction."""
+    rows = Direction.objects.filter(mailbox=mailbox_id, kind=kind, is_probed=True)
+    return bool(rows.update(is_enabled=True, **_WELL))
+
+
+def _locked(mailboxes: Iterable[int], kinds: Iterable[Kind]) -> QuerySet[Direction]:
+    return (
+        Direction.objects.select_for_update(of=["self"])
+        .filter(mailbox__in=list(mailboxes), kind__in=list(kinds))
+        .order_by("mailbox", "kind")
+    )
+
+
+def _switch(rows: QuerySet[Direction], actor: str, verb: str, **fields: Any) -> int:
+    changed = list(rows.select_related("mailbox"))
+    Direction.objects.filter(pk__in=[row.pk for row in changed]).update(**fields)
+    for row in changed:
+        audit.note(actor, f"direction.{verb}", mailbox=row.mailbox, direction=row.kind)
+    schedule.plan({row.mailbox_id for row in changed})
+    return len(changed)
+
+
+@transaction.atomic
+def request_tests(mailboxes: Iterable[int], actor: str, *, override_stamp: bool = False) -> int:
+    """Ask for a test of every direction in use; success enables it. Return how many tests.
+
+    `override_stamp`: take mailboxes over that another organisation keeps in step (F072).
+    """
+    count = 0
+    for mailbox in Mailbox.objects.filter(pk__in=list(mailboxes)).defer("password").order_by("pk"):
+        ensure([mailbox])
+        kinds = used(mailbox)
+        rows = Direction.objects.filter(mailbox=mailbox, kind__in=kinds)
+        count += rows.update(
+            test_due_at=Now(),
+            test_attempts=0,
+            test_fence=F("test_fence") + 1,
+            test_status=Direction.Test.NOT_RUN,
+            test_code="",
+            test_text="",
+            overrides_stamp=override_stamp,
+        )
+        audit.note(
+            actor, "test.requested", mailbox=mailbox, directions=kinds, override=override_stamp
+        )
+    return count
+
+
+@dataclass(frozen=True, slots=True)
+class DueTest:
+    """The right to write the result of one test, until a newer attempt begins."""
+
+    mailbox_id: int
+    kind: Kind
+    fence: int
+    attempts: int  # this one included
+    overrides_stamp: bool
+
+
+def claim_due_test(lease: timedelta) -> DueTest | None:
+    """Claim the longest overdue test; not finished when the lease ends, it is due again."""
+    parameters: dict[str, Any] = {"lease": lease}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE mailboxes_direction SET test_due_at = statement_timestamp() + %(lease)s, "
+            "test_fence = test_fence + 1, test_attempts = test_attempts + 1 "
+            "WHERE id = (SELECT id FROM mailboxes_direction WHERE test_due_at <= "
+            "statement_timestamp() ORDER BY test_due_at LIMIT 1 FOR UPDATE SKIP LOCKED) "
+            "RETURNING mailbox_id, kind, test_fence, test_attempts, overrides_stamp",
+            parameters,
+        )
+        row = cursor.fetchone()
+    return DueTest(row[0], Kind(row[1]), *row[2:]) if row else None
+
+
+def postpone_test(test: DueTest, wait: timedelta, *, counts: bool = True) -> bool:
+    """Let a test be tried again later; `counts`: the attempt was one. False: a newer has begun."""
+    attempts = F("test_attempts") if counts else F("test_attempts") - 1
+    return bool(_held(test).update(test_due_at=Now() + wait, test_attempts=attempts))
+
+
+def finish_test(test: DueTest, fault: Fault | None) -> bool:
+    """Write a test's result; success enables the direction. False: a newer attempt has begun.
+
+    To be called in a transaction.
+    """
+    ended = {
+        "test_due_at": None,
+        "tested_at": Now(),
+        "test_code": fault.code if fault else "",
+        "test_text": fault.text if fault else "",
+        "overrides_stamp": False,
+    }
+    if fault is not None:
+        return bool(_held(test).update(**ended, test_status=Direction.Test.FAILURE))
+    success = {**ended, **_WELL, "is_enabled": True, "test_status": Direction.Test.SUCCESS}
+    if not _held(test).update(**success):
+        return False
+    schedule.plan([test.mailbox_id])
+    return True
+
+
+def _held(test: DueTest) -> QuerySet[Direction]:
+    return Direction.objects.filter(
+        mailbox=test.mailbox_id, kind=test.kind, test_fence=test.fence
+    ).exclude(test_due_at=None)
+
+
+def hold_tests(profile_id: int, wait: timedelta) -> None:
+    """Let no test of the profile's mailboxes begin for a while: its server is in trouble."""
+    _due_tests(profile_id).update(test_due_at=Now() + wait)
+
+
+def fail_tests(profile_id: int, fault: Fault) -> None:
+    """End all tests of the profile's mailboxes that wait: they would find the same."""
+    _due_tests(profile_id).update(
+        test_due_at=None,
+        test_fence=F("test_fence") + 1,
+        tested_at=Now(),
+        test_status=Direction.Test.FAILURE,
+        test_code=fault.code,
+        test_text=fault.text,
+        overrides_stamp=False,
+    )
+
+
+def _due_tests(profile_id: int) -> QuerySet[Direction]:
+    return Direction.objects.filter(mailbox__profile=profile_id, test_due_at__isnull=False)
