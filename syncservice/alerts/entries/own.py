@@ -1,0 +1,252 @@
+"""What this service says of its own: visits, mailboxes, server profiles, emails and tests."""
+
+from dataclasses import replace
+
+from django.utils.translation import gettext_lazy as _
+
+from syncservice.alerts.entries.entry import NOTHING, RETRIED, Entry
+
+#: For a code of ours that is listed nowhere, by the part before the dot; '' is any other code.
+ANY = {
+    "visit": Entry(
+        meaning=_("A visit to the mailbox did not end well."),
+        cause=_("The details of the alert tell more."),
+        remedy=_(
+            "It is tried again by itself. If it lasts, an administrator finds more in the logs of "
+            "the workers."
+        ),
+    ),
+    "mailbox": Entry(
+        meaning=_("Something about this mailbox needs attention."),
+        cause=_("The details of the alert tell more."),
+        remedy=_("Check the settings of the mailbox, then test and enable the mailbox."),
+    ),
+    "profile": Entry(
+        meaning=_("Something about this server profile needs attention."),
+        cause=_("The details of the alert tell more."),
+        remedy=_("Check the settings of the server profile and test its connection."),
+    ),
+    "email": Entry(
+        meaning=_("An email could not be processed."),
+        cause=_("The details of the alert tell more."),
+        remedy=_("Look at the email in the mailbox. All other email is processed."),
+    ),
+    "test": Entry(
+        meaning=_("A test did not end well."),
+        cause=_("The details of the alert tell more."),
+        remedy=_("Correct what the details name, then test and enable the mailbox."),
+    ),
+    "limit": Entry(
+        meaning=_("A limit of this service made it wait."),
+        cause=_("More was to be done at once than the settings allow."),
+        remedy=RETRIED,
+    ),
+    "": Entry(
+        meaning=_("Something went wrong that has no description yet."),
+        cause=_("The details of the alert tell more."),
+        remedy=_(
+            "It is tried again by itself when time may help. If it lasts, ask an administrator, "
+            "and give the code."
+        ),
+    ),
+}
+
+VISITS = {
+    "visit.parked": Entry(
+        meaning=_("This mailbox is no longer visited."),
+        cause=_(
+            "Its visits ended their worker process several times without getting further, for "
+            "instance because a message took more memory than there is."
+        ),
+        remedy=_(
+            "An administrator looks into the logs of the workers, then resumes the mailbox in the "
+            "console or with “syncservice mailbox resume” and its address."
+        ),
+    ),
+    "visit.timed_out": Entry(
+        meaning=_("A visit to the mailbox took too long and was ended."),
+        cause=_("The mail server or the database answers slowly. What was stored stays stored."),
+        remedy=_(
+            "Nothing needs to be done: the next visit goes on from there. If it lasts, an "
+            "administrator raises MAILBOXES_SOFT_LIMIT_SECONDS."
+        ),
+    ),
+}
+
+_NOT_APPROVED = Entry(
+    meaning=_("The address of this mailbox has not been approved, so its email waits."),
+    cause=_("This organisation processes email only of addresses that somebody has approved."),
+    remedy=_("Let an administrator approve the address, then test and enable the mailbox."),
+    reference="A03, A04",
+)
+
+MAILBOXES = {
+    "mailbox.enabled": Entry(
+        name="ConfigurationTestSucceeded",
+        meaning=_("The test succeeded, and the mailbox is kept in step in this direction."),
+        cause=_("Somebody asked for a test, and all that was tried works."),
+        remedy=NOTHING,
+        reference="A46",
+    ),
+    "mailbox.recovered": Entry(
+        meaning=_("The mailbox works again in this direction and was switched on again."),
+        cause=_("A fault had switched it off, and is over."),
+        remedy=NOTHING,
+    ),
+    "mailbox.disabled": Entry(
+        name="MailboxDisabled",
+        meaning=_("The mailbox is switched off in this direction, so its email waits."),
+        cause=_("It is not active, was never enabled, or somebody or a fault switched it off."),
+        remedy=_("Activate the mailbox, then test and enable it."),
+        reference="A37",
+    ),
+    "mailbox.not_approved": _NOT_APPROVED,
+    "mailbox.no_profile": Entry(
+        meaning=_("The mailbox has no server profile, so no mail server is known for it."),
+        cause=_("None was chosen, or it was taken away."),
+        remedy=_("Choose a server profile for the mailbox, then test and enable it."),
+        reference="A42",
+    ),
+    "mailbox.no_address": Entry(
+        meaning=_("The mailbox has no email address."),
+        cause=_("None was entered, or it was removed."),
+        remedy=_("Enter the address, let it be approved, then test and enable the mailbox."),
+    ),
+    "mailbox.no_credentials": Entry(
+        meaning=_("The mailbox has no user name and password that may be used."),
+        cause=_("Its server profile leaves the account to each mailbox."),
+        remedy=_(
+            "Enter user name and password in the mailbox and allow their use, then test and enable "
+            "it."
+        ),
+    ),
+    "mailbox.taken_over": Entry(
+        meaning=_(
+            "This mailbox now belongs to somebody else, and its synchronization with the former "
+            "owner has ended."
+        ),
+        cause=_("It was assigned to another user or queue."),
+        remedy=_("Nothing needs to be done. If this comes as a surprise, ask an administrator."),
+    ),
+    "mailbox.other_organisation": Entry(
+        meaning=_("Another organisation keeps this mailbox in step: should this one take it over?"),
+        cause=_(
+            "The mailbox bears the mark of the other one. If both kept its appointments, contacts "
+            "and tasks in step, they would double."
+        ),
+        remedy=_(
+            "Answer yes to keep the mailbox in step here; it then ends in the other organisation. "
+            "Answer no to leave it there."
+        ),
+        reference="A14",
+    ),
+}
+
+PROFILES = {
+    "profile.login_refused": Entry(
+        meaning=_(
+            "The mail server refuses the account of the server profile, or many mailboxes at once."
+        ),
+        cause=_(
+            "The account's password was changed or has expired, it lacks rights, or the server is "
+            "in trouble and refuses everybody."
+        ),
+        remedy=_(
+            "Check the account in the server profile, and the server. No mailbox was switched off: "
+            "synchronization goes on by itself once the server lets somebody in."
+        ),
+        reference="A06",
+    ),
+    "profile.mailboxes_failing": Entry(
+        meaning=_("More than half of the mailboxes of this server profile failed within an hour."),
+        cause=_("The mail server, its network or the account of the server profile is in trouble."),
+        remedy=_(
+            "Test the connection of the server profile and correct what it names. The mailboxes "
+            "tell what each of them met."
+        ),
+    ),
+    "profile.autodiscover_failed": Entry(
+        meaning=_("The mail server could not be found by the address of a mailbox."),
+        cause=_("The domain of the address does not publish autodiscover, or not properly."),
+        remedy=_(
+            "Enter the server location in the server profile, or correct autodiscover for the "
+            "domain."
+        ),
+        reference="A05",
+    ),
+    "profile.exchange_online_ends": Entry(
+        meaning=_("Exchange Online ends Exchange Web Services on 2027-04-01."),
+        cause=_(
+            "Microsoft switches off, for all its customers, the way in which these mailboxes are "
+            "kept in step."
+        ),
+        remedy=_(
+            "Plan before that day how the mailboxes of this server profile are to go on. Exchange "
+            "servers of one's own are not concerned."
+        ),
+    ),
+}
+
+EMAILS = {
+    "email.unreadable": Entry(
+        meaning=_("A message could not be read."),
+        cause=_("It is damaged, or does not have the form of an email."),
+        remedy=_(
+            "Look at the message in the mailbox, and ask its sender to send it again if it "
+            "matters. All other email is processed."
+        ),
+    ),
+    "email.parser_failed": Entry(
+        meaning=_("This service failed to read a message."),
+        cause=_("The message holds something unexpected, and this service has an error there."),
+        remedy=_(
+            "Report it, if possible with the message, to those who maintain this service. The "
+            "message stays in the mailbox, and all other email is processed."
+        ),
+    ),
+    "email.not_storable": Entry(
+        meaning=_("A message could not be stored."),
+        cause=_("It holds something that the database does not accept."),
+        remedy=_(
+            "Report it to those who maintain this service. The message stays in the mailbox, and "
+            "all other email is processed."
+        ),
+    ),
+    "email.too_large": Entry(
+        meaning=_("A message is larger than this service fetches."),
+        cause=_("The setting MESSAGE_BYTES limits it, so that no worker runs out of memory."),
+        remedy=_(
+            "Read the message in the mailbox. For more such messages, an administrator raises "
+            "MESSAGE_BYTES."
+        ),
+    ),
+}
+
+TESTS = {
+    "test.failed": Entry(
+        meaning=_("The test of the mailbox failed, so this direction was not switched on."),
+        cause=_("The details of the alert tell what the mail server or this service found."),
+        remedy=_("Correct what the details name, then test and enable the mailbox."),
+        reference="A12",
+    ),
+}
+
+_WAITS = ANY["limit"]
+
+LIMITS = {
+    "slots.taken": replace(
+        _WAITS,
+        meaning=_("All allowed connections to the mail server are in use."),
+        cause=_("The server profile limits how many there are at once."),
+    ),
+    "rate.reached": replace(
+        _WAITS,
+        meaning=_("The mail server was asked as often as the server profile allows."),
+        cause=_("The server profile limits the requests per second."),
+    ),
+    "redis.unavailable": Entry(
+        meaning=_("This service cannot count its connections, so it opens none."),
+        cause=_("Redis, which counts them for all workers, cannot be reached."),
+        remedy=_("An administrator checks Redis and REDIS_URL. All goes on by itself afterwards."),
+    ),
+}
