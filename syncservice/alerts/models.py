@@ -5,7 +5,8 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from syncservice.alerts.catalogue import Entry, entry_of
+from syncservice.alerts.catalogue import entry_of
+from syncservice.alerts.entries.entry import Entry
 from syncservice.crm.models import Email, User
 from syncservice.mailboxes.models import EmailServerProfile, Mailbox
 

@@ -106,6 +106,8 @@ def add_mailbox(
         mailbox = Mailbox.objects.filter(email_address__iexact=address).first()  # come with it
     mailbox = mailbox or Mailbox(email_address=address, name=address)
     given = {"profile": profile, "approval": Approval.APPROVED, **fields}
+    if not (mailbox.pk and mailbox.directions.filter(is_enabled=True).exists()):
+        given.setdefault("process_email_from", None)  # whoever adds it by hand wants what is there
     for field, value in given.items():
         setattr(mailbox, field, value)
     mailbox.full_clean()
