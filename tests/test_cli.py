@@ -22,7 +22,7 @@ from syncservice.mailboxes.models import (
     VisitStatistics,
 )
 from tests import factories
-from tests.servers.test_exchange_faults import self_signed  # noqa: F401 # a fixture
+from tests.servers.certificates import certificate
 from tests.simulator.answers import checked_simulator
 
 ROOT = Path(__file__).parent.parent
@@ -101,8 +101,8 @@ def test_a_wrong_or_unreachable_server_is_one_line(run, simulator, location, sen
     assert sentence in result.stdout
 
 
-def test_a_refused_certificate_is_one_line(run, self_signed):  # noqa: F811
-    with checked_simulator(tls_cert=self_signed) as secure:
+def test_a_refused_certificate_is_one_line(run, tmp_path):
+    with checked_simulator(tls_cert=certificate(tmp_path / "self-signed.pem")) as secure:
         configure(run, secure.ews_url)
         result = run("check")
     assert result.returncode == 1
@@ -141,7 +141,7 @@ def test_no_servers_at_all_says_how_to_start_them(run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("profile", "set", "X", "--url", "mail.example.test"), "valid URL"),
+        (("profile", "set", "X", "--url", "mail.example.test"), "Expected a URL"),
         (("mailbox", "add", "a@b.test", "--profile", "None such"), "no profile 'None such'"),
         (("demo", "--for", "soon"), "'soon' is no duration; write 60s, 2m or 1h"),
         (("demo", "--mail-dir", "/no/such/folder"), "does not exist"),
@@ -185,11 +185,11 @@ def test_why_a_mailbox_is_due_is_told_with_the_decisions_before(run):
         mailbox=box, lane="incoming", fence=1, seconds=1, requests=1, pages=1, stored=0, linked=0,
         failed=0, more_left=False, machine="m", rest=timedelta(minutes=7), reason="quiet",
     )  # fmt: skip
-    told = run("mailbox", "why", "ann@example.test").stdout
+    told = run("mailbox", "explain", "ann@example.test").stdout
     assert "due at 14:07:00: 2 empty visits in a row" in told
     assert "its server is left alone: the server is busy" in told
     assert "rest 420 s: quiet" in told
-    (lane,) = json.loads(run("mailbox", "why", "ann@example.test", "--json").stdout)
+    (lane,) = json.loads(run("mailbox", "explain", "ann@example.test", "--json").stdout)
     assert (lane["lane"], lane["server_connections"]) == ("incoming", 10)
 
 

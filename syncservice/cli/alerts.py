@@ -41,7 +41,9 @@ def _row(alert: Any, in_full: bool) -> dict[str, Any]:
         "question": alert.is_question and alert.answer is None,
     }
     if in_full:
-        facts |= {"direction": alert.direction, "text": alert.text, "ended": alert.ended_at}
+        facts |= {"mailbox": alert.mailbox and alert.mailbox.email_address}
+        facts |= {"profile": alert.profile and alert.profile.name, "direction": alert.direction}
+        facts |= {"text": alert.text, "ended": alert.ended_at}
         facts |= {"cause": str(alert.entry.cause), "answer": alert.answer}
     return facts
 
