@@ -158,6 +158,7 @@ class NoQuestion(Exception):
 @transaction.atomic
 def answer(alert_id: int, yes: bool, actor: str) -> None:
     """Answer a question; the mailbox's next visit or test obeys. Raise NoQuestion."""
+    schedule.lock(Alert.objects.filter(pk=alert_id).values_list("mailbox", flat=True))
     alert = (
         Alert.objects.select_for_update(of=["self"])
         .select_related("mailbox")

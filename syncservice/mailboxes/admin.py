@@ -252,6 +252,7 @@ class EmailServerProfileAdmin(ScheduledAdmin):
     ]
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        administration.lock_profile(obj)
         super().save_model(request, obj, form, change)
         administration.profile_changed(obj, request.user.get_username(), form.changed_data)
         for word in rules.warnings(obj):

@@ -66,12 +66,19 @@ def save_profile(
 ) -> EmailServerProfile:
     """Create or change the profile `name`; raise ValidationError with a sentence a field."""
     profile = EmailServerProfile.objects.filter(name=name).first() or EmailServerProfile(name=name)
+    lock_profile(profile)
     for field, value in fields.items():
         setattr(profile, field, value)
     profile.full_clean()
     profile.save()
     profile_changed(profile, actor, fields)
     return profile
+
+
+def lock_profile(profile: EmailServerProfile) -> None:
+    """Begin a change of a profile that is stored: see `schedule.lock`."""
+    if profile.pk:
+        schedule.lock(profile.mailboxes.values_list("pk", flat=True))
 
 
 def profile_changed(profile: EmailServerProfile, actor: str, fields: Iterable[str]) -> None:
@@ -161,9 +168,10 @@ def map_mailbox(
     switched off, a visit in flight loses its fence, credentials that the former owner had entered
     are forgotten, and what the mailbox holds already stays the former owner's.
     """
-    # Both rows first: two take-overs of one mailbox come one after the other.
-    Mailbox.objects.select_for_update().filter(pk=mailbox.pk).first()
+    # The mailbox first: two take-overs of it come one after the other.
+    Mailbox.objects.select_for_update(no_key=True).filter(pk=mailbox.pk).first()
     left = mailbox_of(owner)
+    schedule.lock([mailbox.pk, *([left.pk] if left else [])])
     if left == mailbox:
         return
     asked = question(mailbox, owner)
@@ -291,6 +299,7 @@ def change_address(mailbox: Mailbox, address: str, actor: str) -> None:
 
     It is another mailbox on the server, so how far it was read is forgotten.
     """
+    schedule.lock([mailbox.pk])
     owner, before = owner_of(mailbox), mailbox.email_address
     mailbox.email_address = address
     mailbox.approval = Approval.PENDING if address else Approval.EMPTY
@@ -312,7 +321,9 @@ def decide_approval(mailboxes: Iterable[int], actor: str, *, approved: bool) -> 
     The caller has looked that the actor holds `mailboxes.approve_address`.
     """
     approval = Approval.APPROVED if approved else Approval.REJECTED
-    rows = Mailbox.objects.select_for_update().filter(pk__in=list(mailboxes))
+    chosen = list(mailboxes)
+    schedule.lock(chosen)
+    rows = Mailbox.objects.select_for_update(no_key=True).filter(pk__in=chosen).order_by("pk")
     changed = list(rows.exclude(email_address="").exclude(approval=approval).defer("password"))
     ids = [mailbox.pk for mailbox in changed]
     Mailbox.objects.filter(pk__in=ids).update(approval=approval)
@@ -326,11 +337,10 @@ def decide_approval(mailboxes: Iterable[int], actor: str, *, approved: bool) -> 
 def apply_defaults(mailboxes: Iterable[int], actor: str) -> int:
     """Give mailboxes the organisation's profile and methods, and test and enable them (F073)."""
     defaults = _defaults(Organisation.current())
-    ids = list(
-        Mailbox.objects.select_for_update()
-        .filter(pk__in=list(mailboxes))
-        .values_list("pk", flat=True)
-    )
+    chosen = list(mailboxes)
+    schedule.lock(chosen)
+    rows = Mailbox.objects.select_for_update(no_key=True).filter(pk__in=chosen).order_by("pk")
+    ids = list(rows.values_list("pk", flat=True))
     rows = Mailbox.objects.filter(pk__in=ids)
     rows.filter(is_forward=False).update(**defaults)
     forward = {"outgoing_method": OutgoingMethod.NONE, "act_method": ActMethod.NONE}
@@ -345,7 +355,8 @@ def apply_defaults(mailboxes: Iterable[int], actor: str) -> int:
 @transaction.atomic
 def change_mailbox(mailbox: Mailbox, actor: str, **fields: Any) -> Mailbox:
     """Change a mailbox's settings; raise ValidationError when its server can't serve it so."""
-    mailbox = Mailbox.objects.select_for_update().get(pk=mailbox.pk)
+    schedule.lock([mailbox.pk])
+    mailbox = Mailbox.objects.select_for_update(no_key=True).get(pk=mailbox.pk)
     for field, value in fields.items():
         setattr(mailbox, field, value)
     mailbox.full_clean()
@@ -359,10 +370,12 @@ def change_mailbox(mailbox: Mailbox, actor: str, **fields: Any) -> Mailbox:
 @transaction.atomic
 def change_organisation(actor: str, **fields: Any) -> None:
     """Change settings of the organisation; approval may then matter more, or less."""
+    everybody = Mailbox.objects.values_list("pk", flat=True)
+    schedule.lock(everybody)
     organisation = Organisation.current()
     for field, value in fields.items():
         setattr(organisation, field, value)
     organisation.full_clean()
     organisation.save()
-    schedule.plan(Mailbox.objects.values_list("pk", flat=True))
+    schedule.plan(everybody)
     audit.note(actor, "organisation.changed", fields=sorted(fields))

@@ -88,9 +88,11 @@ def recover(mailbox_id: int, kind: Kind) -> bool:
 
 
 def _locked(mailboxes: Iterable[int], kinds: Iterable[Kind]) -> QuerySet[Direction]:
+    ids = list(mailboxes)
+    schedule.lock(ids)
     return (
         Direction.objects.select_for_update(of=["self"])
-        .filter(mailbox__in=list(mailboxes), kind__in=list(kinds))
+        .filter(mailbox__in=ids, kind__in=list(kinds))
         .order_by("mailbox", "kind")
     )
 
@@ -111,7 +113,9 @@ def request_tests(mailboxes: Iterable[int], actor: str, *, override_stamp: bool 
     `override_stamp`: take mailboxes over that another organisation keeps in step (F072).
     """
     count = 0
-    for mailbox in Mailbox.objects.filter(pk__in=list(mailboxes)).defer("password").order_by("pk"):
+    ids = list(mailboxes)
+    schedule.lock(ids)
+    for mailbox in Mailbox.objects.filter(pk__in=ids).defer("password").order_by("pk"):
         ensure([mailbox])
         kinds = used(mailbox)
         rows = Direction.objects.filter(mailbox=mailbox, kind__in=kinds)

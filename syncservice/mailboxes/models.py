@@ -361,10 +361,13 @@ class Mailbox(models.Model):
 
     @property
     def email_since(self) -> datetime | None:
-        """Email received before is left alone: the later of profile and mailbox (F044)."""
+        """Email received before is left alone: the later of profile and mailbox (F044).
+
+        Servers tell the second of receipt and no more, so what came in the same second counts.
+        """
         of_profile = self.profile.process_email_from if self.profile else None
         moments = [moment for moment in (self.process_email_from, of_profile) if moment]
-        return max(moments, default=None)
+        return max(moments).replace(microsecond=0) if moments else None
 
 
 class Direction(models.Model):

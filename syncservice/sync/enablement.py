@@ -16,7 +16,7 @@ from django.db import transaction
 from syncservice.alerts import alerts
 from syncservice.alerts.models import Severity
 from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
-from syncservice.mailboxes import directions
+from syncservice.mailboxes import directions, schedule
 from syncservice.mailboxes.directions import DueTest
 from syncservice.mailboxes.models import Direction, Mailbox
 from syncservice.servers.gateway import Activities, Incoming, Outgoing, Stamp
@@ -117,6 +117,7 @@ def conclude(test: DueTest, fault: Fault | None, retries: Retries, profile_id: i
     What concerns the whole server ends, or holds, the tests of all its mailboxes: thousands of
     attempts would find the same and, with a refused login, lock the account.
     """
+    schedule.lock([test.mailbox_id])
     if fault is None:
         _succeed(test)
     elif fault.nature in (Nature.LIMITED, Nature.THROTTLED):

@@ -80,11 +80,11 @@ def _end_well(
     begun_at: datetime,
 ) -> Rest:
     if outcome.requests:
+        if schedule.fault_code:
+            _recover(schedule)
         if server_health.is_troubled(profile.health):
             server_health.note_success(profile.pk, begun_at)
             alerts.end_for_profile(profile.pk)
-        if schedule.fault_code:
-            _recover(schedule)
     items = outcome.stored + outcome.linked + outcome.failed
     activity = Activity(schedule.recent_items, schedule.empty_visits)
     if items or not outcome.more_left:  # one that broke off says nothing about quiet

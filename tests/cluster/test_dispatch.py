@@ -64,7 +64,8 @@ def test_a_flushed_redis_loses_no_mailbox(start_worker, start_beat, redis_client
     start_worker("mailboxes", env=ONE_PROCESS)
     wait_until(lambda: visited() == boxes, what="all are visited after the flush")
     assert beat.exit_code is None
-    assert min(VisitStatistics.objects.values_list("fence", flat=True)) > FIRST_FENCE  # dispatched again
+    fences = VisitStatistics.objects.values_list("fence", flat=True)
+    assert min(fences) > FIRST_FENCE  # dispatched again
 
 
 def test_worker_and_beat_go_on_when_redis_is_flushed_under_them(
@@ -83,7 +84,8 @@ def test_two_beats_dispatch_each_due_mailbox_once(start_beat, redis_client):
     # Different intervals: both meet due rows, now one first, now the other.
     beats = [start_beat(env={"DISPATCH_INTERVAL_SECONDS": pace}) for pace in ("0.1", "0.13")]
     boxes = due_one_after_another(40)
-    wait_until(lambda: not Schedule.objects.filter(claimed_at=None).exists(), what="all are dispatched")
+    waiting = Schedule.objects.filter(claimed_at=None)
+    wait_until(lambda: not waiting.exists(), what="all are dispatched")
     wait_until(lambda: redis_client.llen("mailboxes") >= 40, what="all are published")
 
     for beat in beats:
