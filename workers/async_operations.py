@@ -58,10 +58,8 @@ def run_due_tests() -> None:
 def _test_mailbox(test: DueTest) -> None:
     mailbox = Mailbox.objects.select_related("profile").get(pk=test.mailbox_id)
     profile = mailbox.profile
-    fault: Fault | None
-    if profile is None or not mailbox.email_address:
-        fault = enablement.NO_PROFILE if profile is None else enablement.NO_ADDRESS
-    else:
+    fault = enablement.why_not(mailbox, test.kind)
+    if fault is None and profile is not None:
         fault = _attempt(test, mailbox, profile)
     enablement.conclude(test, fault, RETRIES, profile.pk if profile else None)
     log.info(
@@ -83,7 +81,7 @@ def _attempt(test: DueTest, mailbox: Mailbox, profile: EmailServerProfile) -> Fa
     organisation = str(Organisation.current().identity)
     try:
         with slots().hold(_accounts(mailbox, profile), f"test:{uuid4()}"):
-            _discover_once(mailbox, profile)
+            registry.discover_once(mailbox, slots())
             return enablement.attempt(
                 test, ways, mailbox.email_address, organisation, datetime.now(UTC)
             )
@@ -105,7 +103,8 @@ def _test_connection(test: DueConnectionTest) -> None:
     began = time.monotonic()
     fault, request, response = _look(mailbox, profile)
     if fault is not None and fault.nature is Nature.LIMITED:
-        return  # its lease brings it round
+        connection_tests.postpone(test, fault.retry_after or settings.SLOT_RETRY)
+        return
     connection_tests.finish(
         test,
         status=ConnectionTest.Status.FAILURE if fault else ConnectionTest.Status.SUCCESS,
@@ -128,7 +127,7 @@ def _look(mailbox: Mailbox, profile: EmailServerProfile) -> tuple[Fault | None, 
                     maildrop.page("", 1)
                 return None, "", ""
             if registry.needs_discovery(profile):
-                registry.discovered(mailbox)  # anew: this is how it is asked for again
+                registry.discover_anew(mailbox)
             with registry.look(mailbox, _meter(profile)) as gateway:
                 try:
                     gateway.look()
@@ -137,11 +136,6 @@ def _look(mailbox: Mailbox, profile: EmailServerProfile) -> tuple[Fault | None, 
     except FaultError as error:
         return error.fault, request, response
     return None, request, response
-
-
-def _discover_once(mailbox: Mailbox, profile: EmailServerProfile) -> None:
-    if registry.needs_discovery(profile) and not hasattr(profile, "discovery"):
-        profile.discovery = registry.discovered(mailbox)
 
 
 def _accounts(mailbox: Mailbox, profile: EmailServerProfile) -> dict[str, int]:
@@ -157,6 +151,7 @@ def watch_profiles() -> None:
     """Tell the owners of servers most of whose mailboxes fail; by mail, if they want it (F048)."""
     close_old_connections()
     watch.watch_profiles()
+    watch.warn_of_exchange_online()
     for alert in alert_mail.unsent():
         alert_mail.send(alert)
 

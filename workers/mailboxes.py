@@ -110,9 +110,10 @@ def _visit_within_slot(claim: Claim, begun: Begun) -> Outcome:
         with (
             slots.hold(accounts, holder),
             Heartbeat(renew, settings.CLAIM_LEASE.total_seconds() / 3, settings.STOP_PATIENCE),
-            registry.incoming(begun.mailbox, admit) as gateway,
         ):
-            return make_visit(gateway, inbox, budget, time.monotonic, is_stopping)
+            registry.discover_once(begun.mailbox, slots)
+            with registry.incoming(begun.mailbox, admit) as gateway:
+                return make_visit(gateway, inbox, budget, time.monotonic, is_stopping)
     except FaultError as error:
         if error.fault.nature is Nature.LIMITED:
             return Outcome(limit=error.fault)

@@ -1,10 +1,17 @@
-"""Watches over servers: most mailboxes of a profile failing is news for its owner (F048)."""
+"""Watches over servers: what their owners should know before they ask.
+
+Most mailboxes of a profile failing is news (F048), and so is a server that will end EWS.
+"""
+
+from datetime import timedelta
 
 from django.db import connection, transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from syncservice.alerts import alerts
 from syncservice.alerts.models import Alert, Severity
+from syncservice.mailboxes import rules
 from syncservice.mailboxes.models import EmailServerProfile
 
 # A mailbox fails when its last visit did, within the hour; when a fault switched it off within the
@@ -23,6 +30,22 @@ LEFT JOIN mailboxes_direction AS direction
 WHERE lane.due_at IS NOT NULL OR direction.disabled_at IS NOT NULL
 GROUP BY lane.profile_id
 """
+
+
+#: Whoever has dismissed a warning is reminded after so long.
+REMINDER = timedelta(days=30)
+
+
+@transaction.atomic
+def warn_of_exchange_online() -> None:
+    """Warn, once and again every month, of profiles whose server will end EWS."""
+    told = Alert.objects.filter(code=alerts.EXCHANGE_ONLINE)
+    lately = told.filter(Q(ended_at=None) | Q(last_seen_at__gt=Now() - REMINDER))
+    active = EmailServerProfile.objects.filter(is_active=True)
+    others = active.exclude(pk__in=lately.values("profile"))
+    for profile in others.defer("password", "outgoing_password"):
+        if rules.is_exchange_online(profile):
+            alerts.raise_for_profile(profile, Severity.WARNING, alerts.EXCHANGE_ONLINE)
 
 
 @transaction.atomic

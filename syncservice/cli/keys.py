@@ -22,13 +22,22 @@ def rotate() -> None:
     """Encrypt every stored password with the first of CREDENTIAL_KEYS.
 
     To change keys: put a new one (`syncservice keys new`) before the others in CREDENTIAL_KEYS,
-    restart every process, run this, then take the old ones out. With keys kept in DATA_FOLDER a new
-    one is made and put first by this command itself.
+    restart every process, run this, then take the old ones out. With keys kept in DATA_FOLDER this
+    makes the new key itself: run it, restart the service, and run it once more.
     """
     set_up_django()
     from syncservice.mailboxes import encryption
 
-    if encryption.put_new_key_first():
-        click.echo("Made a new key; restart the service so that every process knows it.")
-    count = encryption.rotate()
-    click.echo(f"{count} passwords are encrypted with the first key now; the others may be removed")
+    if encryption.may_make_keys() and encryption.is_rotated():
+        encryption.put_new_key_first()
+        click.echo("Made a new key. Restart the service, so that every process knows it; then")
+        click.echo("run `syncservice keys rotate` again to encrypt the stored passwords with it.")
+        return
+    rotated = encryption.rotate()
+    click.echo(f"{rotated.count} passwords are encrypted with the first key now")
+    if rotated.lost:
+        raise click.ClickException(
+            f"no key decrypts the passwords of {', '.join(rotated.lost)}; "
+            "enter them again, or restore the key they were stored with"
+        )
+    click.echo("The other keys may be removed")

@@ -6,7 +6,13 @@ from typing import Any
 import click
 
 from syncservice.cli.django_setup import set_up_django
-from syncservice.cli.output import as_json_option, read_password, show_rows, show_sheet
+from syncservice.cli.output import (
+    as_json_option,
+    read_password,
+    show_rows,
+    show_sheet,
+    wait_for_worker,
+)
 from syncservice.cli.records import mailbox_at, profile_named, queue_named, user_named
 
 DIRECTIONS = ("incoming", "outgoing", "act")
@@ -300,20 +306,19 @@ def test(override_organisation: bool, wait: bool, **chosen: Any) -> None:
     count = directions.request_tests(ids, audit.COMMAND_LINE, override_stamp=override_organisation)
     click.echo(f"{count} tests of {len(ids)} mailboxes are asked for")
     if wait:
-        _wait_for_tests(ids)
+        _wait_for_tests(ids, count)
 
 
-def _wait_for_tests(ids: Sequence[int]) -> None:
+def _wait_for_tests(ids: Sequence[int], count: int) -> None:
     import sys
-    import time
 
     from syncservice.mailboxes.models import Direction
 
     rows = Direction.objects.filter(mailbox__in=ids).select_related("mailbox")
-    while left := rows.filter(test_due_at__isnull=False).count():
-        click.echo(f"\r{left} tests to come ", nl=False, err=True)
-        time.sleep(1)
-    click.echo("\r", nl=False, err=True)
+    waiting = rows.filter(test_due_at__isnull=False)
+    wait_for_worker(
+        waiting.count, has_begun=lambda: waiting.filter(test_attempts=0).count() < count
+    )
     failed = rows.filter(test_status=Direction.Test.FAILURE).order_by("mailbox", "kind")
     for row in failed:
         click.echo(f"FAIL {row.mailbox} {row.kind}: {row.test_text} [{row.test_code}]")

@@ -2,11 +2,16 @@
 
 import json
 import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
+
+#: A worker takes what is asked for within seconds; one that hasn't by then isn't there.
+PATIENCE_SECONDS = 60
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="For machines.")
 
@@ -51,3 +56,19 @@ def read_password() -> str:
     if sys.stdin.isatty():
         return str(click.prompt("Password", hide_input=True))
     return sys.stdin.readline().rstrip("\n")
+
+
+def wait_for_worker(left: Callable[[], int], *, has_begun: Callable[[], bool]) -> None:
+    """Wait until nothing is left; give up with a sentence when no worker begins in a minute."""
+    patience = time.monotonic() + PATIENCE_SECONDS
+    begun = False
+    while number := left():
+        begun = begun or has_begun()
+        if not begun and time.monotonic() > patience:
+            raise click.ClickException(
+                "no worker has begun with it yet; see that one serves the queue async_operations. "
+                "It stays asked for"
+            )
+        click.echo(f"\r{number} to come ", nl=False, err=True)
+        time.sleep(0.5)
+    click.echo("\r", nl=False, err=True)

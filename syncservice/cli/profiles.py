@@ -5,7 +5,13 @@ from typing import Any
 import click
 
 from syncservice.cli.django_setup import set_up_django
-from syncservice.cli.output import as_json_option, read_password, show_rows, show_sheet
+from syncservice.cli.output import (
+    as_json_option,
+    read_password,
+    show_rows,
+    show_sheet,
+    wait_for_worker,
+)
 from syncservice.cli.records import profile_named, user_named
 
 #: Option's value -> value of the record.
@@ -172,7 +178,6 @@ def test(name: str, wait: bool, verbose: bool) -> None:
     """Test the connection of the profile NAME; autodiscover is asked anew by this."""
     set_up_django()
     import sys
-    import time
 
     from syncservice.mailboxes import connection_tests
     from syncservice.mailboxes.models import ConnectionTest
@@ -182,8 +187,10 @@ def test(name: str, wait: bool, verbose: bool) -> None:
     click.echo(f"The connection of {row.name} is being tested")
     if not wait:
         return
-    while (tested := ConnectionTest.objects.get(profile=row)).due_at is not None:
-        time.sleep(0.5)
+    asked = ConnectionTest.objects.get(profile=row)
+    waiting = ConnectionTest.objects.filter(profile=row).exclude(due_at=None)
+    wait_for_worker(waiting.count, has_begun=lambda: not waiting.filter(fence=asked.fence).exists())
+    tested = ConnectionTest.objects.get(profile=row)
     click.echo(f"{tested.get_status_display()} in {tested.milliseconds} ms: {tested.text}")
     if verbose:
         click.echo(f"--- request\n{tested.request}\n--- response\n{tested.response}")

@@ -17,7 +17,14 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from syncservice.crm.models import Queue, User
-from syncservice.mailboxes import administration, connection_tests, directions, rules, schedule
+from syncservice.mailboxes import (
+    administration,
+    audit,
+    connection_tests,
+    directions,
+    rules,
+    schedule,
+)
 from syncservice.mailboxes.models import (
     ChangeRecord,
     Direction,
@@ -125,6 +132,7 @@ class MailboxForm(WithPasswords):
             return cleaned
         user, queue = self.cleaned_data.get("user"), self.cleaned_data.get("queue")
         owner, is_forward = user or queue, self.cleaned_data.get("is_forward")
+        self.instance.queue_to_be = queue
         if is_forward and (user or queue):
             self.add_error("is_forward", _("A forward mailbox belongs to nobody."))
         elif not is_forward and (user is None) == (queue is None):
@@ -192,8 +200,8 @@ class OrganisationAdmin(admin.ModelAdmin):
         return super().get_queryset(request)
 
     def save_model(self, request: HttpRequest, obj: Organisation, form: Any, change: bool) -> None:
-        super().save_model(request, obj, form, change)
-        schedule.plan(Mailbox.objects.values_list("pk", flat=True))  # approval may matter less
+        fields = {name: getattr(obj, name) for name in form.changed_data}
+        administration.change_organisation(request.user.get_username(), **fields)
 
 
 @admin.register(EmailServerProfile)
@@ -352,6 +360,8 @@ class MailboxAdmin(ScheduledAdmin):
         if obj.email_address != address:
             administration.change_address(obj, address, actor)
         schedule.plan([obj.pk])
+        verb = "mailbox.changed" if change else "mailbox.added"
+        audit.note(actor, verb, mailbox=obj, fields=sorted(form.changed_data))
 
     @admin.action(description=_("Test and enable"), permissions=["change"])
     def test_and_enable(self, request: HttpRequest, chosen: QuerySet[Mailbox]) -> None:

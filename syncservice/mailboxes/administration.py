@@ -8,17 +8,20 @@ from collections.abc import Iterable
 from typing import Any
 
 import structlog
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from syncservice.crm.models import Queue, User
-from syncservice.mailboxes import audit, directions, schedule
+from syncservice.mailboxes import audit, directions, rules, schedule
 from syncservice.mailboxes.models import (
     ActMethod,
     Direction,
+    Discovery,
     EmailServerProfile,
     FolderCursor,
+    IncomingMethod,
     Mailbox,
     MailboxMapping,
     Organisation,
@@ -29,6 +32,11 @@ from syncservice.mailboxes.signals import mailbox_taken_over
 log = structlog.get_logger()
 
 Owner = User | Queue
+#: The fields of a profile on which depends what its server tells of itself.
+_ASKED_WITH = {
+    *("server_type", "use_autodiscover", "location", "authentication", "credentials", "username"),
+    *("password", "outgoing_authentication", "same_settings_for_outgoing"),
+}
 Approval = Mailbox.Approval
 
 
@@ -83,7 +91,10 @@ def lock_profile(profile: EmailServerProfile) -> None:
 
 def profile_changed(profile: EmailServerProfile, actor: str, fields: Iterable[str]) -> None:
     """Let the schedule follow a profile that was saved, and write the change down."""
-    audit.note(actor, "profile.changed", profile=profile, fields=sorted(fields))
+    changed = sorted(fields)
+    if not _ASKED_WITH.isdisjoint(changed):
+        Discovery.objects.filter(profile=profile).delete()  # the next conversation asks anew
+    audit.note(actor, "profile.changed", profile=profile, fields=changed)
     schedule.plan(profile.mailboxes.values_list("pk", flat=True))
 
 
@@ -112,6 +123,7 @@ def add_mailbox(
         )
         mailbox = Mailbox.objects.filter(email_address__iexact=address).first()  # come with it
     mailbox = mailbox or Mailbox(email_address=address, name=address)
+    mailbox.queue_to_be = queue
     given = {"profile": profile, "approval": Approval.APPROVED, **fields}
     if not (mailbox.pk and mailbox.directions.filter(is_enabled=True).exists()):
         given.setdefault("process_email_from", None)  # whoever adds it by hand wants what is there
@@ -166,9 +178,13 @@ def map_mailbox(
 
     Taking over ends the former mappings and what was kept in step for them: every direction is
     switched off, a visit in flight loses its fence, credentials that the former owner had entered
-    are forgotten, and what the mailbox holds already stays the former owner's.
+    are forgotten, and what the mailbox holds already stays the former owner's. Raise
+    ValidationError for a forward mailbox, which belongs to nobody (F090).
     """
-    # The mailbox first: two take-overs of it come one after the other.
+    if mailbox.is_forward:
+        raise ValidationError({"is_forward": [_("A forward mailbox belongs to nobody.")]})
+    # Both first: two take-overs that concern one of them come one after the other.
+    type(owner)._base_manager.select_for_update(no_key=True).filter(pk=owner.pk).first()
     Mailbox.objects.select_for_update(no_key=True).filter(pk=mailbox.pk).first()
     left = mailbox_of(owner)
     schedule.lock([mailbox.pk, *([left.pk] if left else [])])
@@ -182,7 +198,7 @@ def map_mailbox(
     ended.update(ended_at=Now())
     _end_synchronization(mailbox, forget=holder is not None)
     if left is not None and left.email_address:
-        _end_synchronization(left, forget=False)
+        _end_synchronization(left, forget=True)
     elif left is not None:
         left.delete()
     _map(mailbox, owner)
@@ -204,12 +220,13 @@ def map_mailbox(
 def _map(mailbox: Mailbox, owner: Owner) -> None:
     if isinstance(owner, User):
         MailboxMapping.objects.create(mailbox=mailbox, user=owner)
+        Mailbox.objects.filter(pk=mailbox.pk).update(delete_after_processing=False)
     else:
         MailboxMapping.objects.create(mailbox=mailbox, queue=owner)
 
 
 def _end_synchronization(mailbox: Mailbox, *, forget: bool) -> None:
-    """Stop all that is kept in step for a mailbox; `forget`: its next owner is another."""
+    """Stop all that is kept in step for a mailbox; `forget`: what its owner entered, too."""
     directions.disable([mailbox.pk], Direction.Kind, audit.SERVICE)
     schedule.fence_off(mailbox.pk)
     if forget:
@@ -232,30 +249,34 @@ def provide_mailbox(owner: Owner) -> Mailbox:
         map_mailbox(known, owner, actor=audit.SERVICE)
         return known
     free = address if known is None else ""
-    organisation = Organisation.current()
-    mailbox = Mailbox.objects.create(
+    mailbox = Mailbox(
         name=str(owner),
         email_address=free,
         approval=Approval.PENDING if free else Approval.EMPTY,
         process_email_from=Now(),  # old mail comes only when a person says so (P08)
-        **_defaults(organisation),
     )
+    _set_defaults(mailbox, Organisation.current())
+    mailbox.save()
     directions.ensure([mailbox])
     _map(mailbox, owner)
     schedule.plan([mailbox.pk])
     return mailbox
 
 
-def _defaults(organisation: Organisation) -> dict[str, Any]:
-    """Return the organisation's profile and methods, without what that profile can't do."""
-    profile = organisation.default_profile
-    can_act = profile is not None and profile.is_exchange
-    return {
-        "profile": profile,
-        "incoming_method": organisation.default_incoming,
-        "outgoing_method": organisation.default_outgoing,
-        "act_method": organisation.default_act if can_act else ActMethod.NONE,
-    }
+def _set_defaults(mailbox: Mailbox, organisation: Organisation) -> None:
+    """Give a mailbox the organisation's profile, if there is one, and methods.
+
+    What the profile or the mailbox's kind can't do is set to none.
+    """
+    mailbox.profile = organisation.default_profile or mailbox.profile
+    mailbox.incoming_method = organisation.default_incoming
+    mailbox.outgoing_method = organisation.default_outgoing
+    mailbox.act_method = organisation.default_act
+    if mailbox.is_forward:
+        mailbox.incoming_method = IncomingMethod.SERVER_SIDE
+        mailbox.outgoing_method = OutgoingMethod.NONE
+    if mailbox.is_forward or not rules.carries_activities(mailbox.profile):
+        mailbox.act_method = ActMethod.NONE
 
 
 def provide_missing() -> int:
@@ -301,9 +322,13 @@ def change_address(mailbox: Mailbox, address: str, actor: str) -> None:
     """
     schedule.lock([mailbox.pk])
     owner, before = owner_of(mailbox), mailbox.email_address
+    if address == before:
+        return
     mailbox.email_address = address
     mailbox.approval = Approval.PENDING if address else Approval.EMPTY
-    mailbox.full_clean(exclude=["password", "username", "allow_credentials"])
+    others = [field.name for field in Mailbox._meta.fields if field.name != "email_address"]
+    mailbox.clean_fields(exclude=others)
+    mailbox.validate_constraints(exclude=others)
     mailbox.save(update_fields=["email_address", "approval"])
     if owner is not None and address_of(owner).lower() == before.lower():
         field = "email" if isinstance(owner, User) else "email_address"
@@ -312,6 +337,16 @@ def change_address(mailbox: Mailbox, address: str, actor: str) -> None:
     schedule.fence_off(mailbox.pk)
     schedule.plan([mailbox.pk])
     audit.note(actor, "mailbox.address_changed", mailbox=mailbox)
+
+
+def may_be_processed(mailbox: Mailbox) -> bool:
+    """Whether the address is approved, or needs no approval: `plan.sql` asks the same (F066)."""
+    if mailbox.approval == Approval.APPROVED:
+        return True
+    owner, organisation = owner_of(mailbox), Organisation.current()
+    if isinstance(owner, Queue):
+        return not organisation.approves_queues
+    return not (isinstance(owner, User) and organisation.approves_users)
 
 
 @transaction.atomic
@@ -335,21 +370,23 @@ def decide_approval(mailboxes: Iterable[int], actor: str, *, approved: bool) -> 
 
 @transaction.atomic
 def apply_defaults(mailboxes: Iterable[int], actor: str) -> int:
-    """Give mailboxes the organisation's profile and methods, and test and enable them (F073)."""
-    defaults = _defaults(Organisation.current())
+    """Give mailboxes the organisation's profile and methods, and test and enable them (F073).
+
+    An organisation without a default profile leaves each mailbox its own.
+    """
+    organisation = Organisation.current()
     chosen = list(mailboxes)
     schedule.lock(chosen)
-    rows = Mailbox.objects.select_for_update(no_key=True).filter(pk__in=chosen).order_by("pk")
-    ids = list(rows.values_list("pk", flat=True))
-    rows = Mailbox.objects.filter(pk__in=ids)
-    rows.filter(is_forward=False).update(**defaults)
-    forward = {"outgoing_method": OutgoingMethod.NONE, "act_method": ActMethod.NONE}
-    rows.filter(is_forward=True).update(**{**defaults, **forward})
-    for mailbox in rows.defer("password"):
+    rows = Mailbox.objects.select_for_update(no_key=True, of=["self"]).filter(pk__in=chosen)
+    changed = list(rows.select_related("profile").defer("password").order_by("pk"))
+    for mailbox in changed:
+        _set_defaults(mailbox, organisation)
         audit.note(actor, "mailbox.defaults_applied", mailbox=mailbox)
-    schedule.plan(ids)
-    directions.request_tests(ids, actor)
-    return len(ids)
+    methods = ["incoming_method", "outgoing_method", "act_method"]
+    Mailbox.objects.bulk_update(changed, ["profile", *methods], batch_size=1000)
+    schedule.plan(chosen)
+    directions.request_tests(chosen, actor)
+    return len(changed)
 
 
 @transaction.atomic

@@ -27,7 +27,9 @@ class DueConnectionTest:
 
 def request(profile_id: int) -> None:
     """Ask for a test of the profile's connection, as soon as a worker is free."""
-    ConnectionTest.objects.update_or_create(profile_id=profile_id, defaults={"due_at": Now()})
+    ConnectionTest.objects.get_or_create(profile_id=profile_id)
+    test = ConnectionTest.objects.filter(profile=profile_id)
+    test.update(due_at=Now(), fence=F("fence") + 1)  # one that runs now is not what was asked for
 
 
 @transaction.atomic
@@ -39,6 +41,12 @@ def claim_due(lease: timedelta) -> DueConnectionTest | None:
         return None
     ConnectionTest.objects.filter(pk=test.pk).update(due_at=Now() + lease, fence=F("fence") + 1)
     return DueConnectionTest(test.pk, test.fence + 1)
+
+
+def postpone(test: DueConnectionTest, wait: timedelta) -> None:
+    """Let a test that could not begin be tried again later."""
+    held = ConnectionTest.objects.filter(profile=test.profile_id, fence=test.fence)
+    held.update(due_at=Now() + wait)
 
 
 def finish(test: DueConnectionTest, **result: Any) -> bool:

@@ -11,8 +11,8 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import F, QuerySet
-from django.db.models.functions import Now
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Greatest, Now
 
 from syncservice.domain.faults import Fault
 from syncservice.mailboxes import audit, schedule
@@ -49,9 +49,11 @@ def enable(mailboxes: Iterable[int], kinds: Iterable[Kind], actor: str) -> int:
 
 @transaction.atomic
 def disable(mailboxes: Iterable[int], kinds: Iterable[Kind], actor: str) -> int:
-    """Switch directions off by hand; they stay so until a person switches them on."""
+    """Switch directions off by hand, and call off their tests: they stay off until a person
+    switches them on.
+    """
     rows = _locked(mailboxes, kinds)
-    changed = rows.filter(is_enabled=True) | rows.exclude(disabled_code="")
+    changed = rows.filter(Q(is_enabled=True) | ~Q(disabled_code="") | Q(test_due_at__isnull=False))
     return _switch(changed, actor, "disabled", is_enabled=False, test_due_at=None, **_WELL)
 
 
@@ -194,14 +196,15 @@ def _held(test: DueTest) -> QuerySet[Direction]:
     ).exclude(test_due_at=None)
 
 
-def hold_tests(profile_id: int, wait: timedelta) -> None:
+def hold_tests(profile_id: int, kinds: Iterable[Kind], wait: timedelta) -> None:
     """Let no test of the profile's mailboxes begin for a while: its server is in trouble."""
-    _due_tests(profile_id).update(test_due_at=Now() + wait)
+    later = Greatest(F("test_due_at"), Now() + wait)
+    _due_tests(profile_id, kinds).update(test_due_at=later)
 
 
-def fail_tests(profile_id: int, fault: Fault) -> None:
+def fail_tests(profile_id: int, kinds: Iterable[Kind], fault: Fault) -> None:
     """End all tests of the profile's mailboxes that wait: they would find the same."""
-    _due_tests(profile_id).update(
+    _due_tests(profile_id, kinds).update(
         test_due_at=None,
         test_fence=F("test_fence") + 1,
         tested_at=Now(),
@@ -212,5 +215,7 @@ def fail_tests(profile_id: int, fault: Fault) -> None:
     )
 
 
-def _due_tests(profile_id: int) -> QuerySet[Direction]:
-    return Direction.objects.filter(mailbox__profile=profile_id, test_due_at__isnull=False)
+def _due_tests(profile_id: int, kinds: Iterable[Kind]) -> QuerySet[Direction]:
+    return Direction.objects.filter(
+        mailbox__profile=profile_id, kind__in=list(kinds), test_due_at__isnull=False
+    )

@@ -1,5 +1,8 @@
 """Passwords at rest: encrypted in the column, plain only in an adapter (invariant 11)."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -49,42 +52,71 @@ class EncryptedTextField(_TextField):
             raise ImproperlyConfigured(_LOST_KEY) from error
 
 
-def rotate() -> int:
-    """Encrypt every stored password anew with the first key; return how many there are.
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """What came of encrypting the stored passwords anew."""
+
+    count: int  # encrypted with the first key now
+    lost: list[str]  # whose password none of the keys decrypts; it has to be entered again
+
+
+def rotate() -> Rotated:
+    """Encrypt every stored password anew with the first key.
 
     It may be stopped and run again: each password is replaced only if nobody has changed it since.
     """
-    count = 0
+    count, lost = 0, []
+    for rows, column in _columns():
+        for key, token in list(rows.values_list("pk", "token")):
+            try:
+                fresh = _cipher().rotate(token).decode()
+            except InvalidToken:
+                lost.append(f"{rows.model._meta.verbose_name} {key}")
+                continue
+            unchanged = rows.filter(pk=key, token=token)
+            unchanged.update(**{column: models.Value(fresh, output_field=models.TextField())})
+            count += 1
+    return Rotated(count, lost)
+
+
+def is_rotated() -> bool:
+    """Whether the first key alone decrypts every stored password."""
+    first = Fernet(settings.CREDENTIAL_KEYS[0])
+    for rows, _ in _columns():
+        for token in rows.values_list("token", flat=True):
+            try:
+                first.decrypt(token)
+            except InvalidToken:
+                return False
+    return True
+
+
+def _columns() -> Iterator[tuple[models.QuerySet[Any], str]]:
+    """Yield the rows that hold a secret, with it as the `token` that the database sees."""
     for model in apps.get_models():
         for field in model._meta.get_fields():
             if isinstance(field, EncryptedTextField):
-                count += _rotate_column(model, field.name)
-    return count
+                # Read as plain text: the field would decrypt it.
+                token = Cast(field.name, models.TextField())
+                rows = model._base_manager.annotate(token=token).exclude(token="")
+                yield rows, field.name
 
 
-def _rotate_column(model: type[models.Model], column: str) -> int:
-    # Read and written as plain text: the field would decrypt and encrypt.
-    rows = model._base_manager.annotate(token=Cast(column, models.TextField())).exclude(token="")
-    stored = list(rows.values_list("pk", "token"))
-    for key, token in stored:
-        try:
-            fresh = _cipher().rotate(token).decode()
-        except InvalidToken as error:
-            raise ImproperlyConfigured(_LOST_KEY) from error
-        unchanged = rows.filter(pk=key, token=token)
-        unchanged.update(**{column: models.Value(fresh, output_field=models.TextField())})
-    return len(stored)
+def may_make_keys() -> bool:
+    """Whether the keys are kept in DATA_FOLDER, and don't come from the environment."""
+    file = _kept_keys()
+    return file.exists() and file.read_text().split() == list(settings.CREDENTIAL_KEYS)
 
 
-def put_new_key_first() -> bool:
-    """Make a new key and keep it before the others; False when they come from the environment."""
-    file = settings.DATA_FOLDER / "credential_keys"
-    if not file.exists() or file.read_text().split() != list(settings.CREDENTIAL_KEYS):
-        return False
-    kept = [Fernet.generate_key().decode(), *settings.CREDENTIAL_KEYS]
+def put_new_key_first() -> None:
+    """Make a new key and keep it before the others; a process that starts from now on uses it."""
+    file = _kept_keys()
     draft = file.with_suffix(".new")
     draft.touch(mode=0o600)
-    draft.write_text("\n".join(kept))
+    draft.write_text("\n".join([Fernet.generate_key().decode(), *settings.CREDENTIAL_KEYS]))
     draft.replace(file)  # whole, or not at all
-    settings.CREDENTIAL_KEYS = kept
-    return True
+
+
+def _kept_keys() -> Path:
+    file: Path = settings.DATA_FOLDER / "credential_keys"
+    return file

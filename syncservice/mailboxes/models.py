@@ -210,6 +210,13 @@ class EmailServerProfile(models.Model):
         """Whether one account logs in for all mailboxes: if it is refused, all are."""
         return self.credentials != self.Credentials.MAILBOX
 
+    @property
+    def outgoing_login_is_shared(self) -> bool:
+        """The same of the account that sends."""
+        if self.same_settings_for_outgoing:
+            return self.login_is_shared
+        return self.outgoing_credentials != self.Credentials.MAILBOX
+
 
 class Discovery(models.Model):
     """What autodiscover found of a profile's server; written by a task only (PITFALLS X12)."""
@@ -330,6 +337,8 @@ class Mailbox(models.Model):
     )
     is_active = models.BooleanField(_("active"), default=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+    #: Whose it becomes in this transaction: the rules look at the mailbox before it is mapped.
+    queue_to_be: Queue | None = None
 
     class Meta:
         verbose_name = _("mailbox")

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from syncservice.mailboxes.models import (
     ActMethod,
+    Discovery,
     EmailServerProfile,
     IncomingMethod,
     Mailbox,
@@ -40,7 +41,7 @@ _EXCHANGE_ONLINE = (
 def warnings(profile: EmailServerProfile) -> list[str | Promise]:
     """Return what works today and deserves a word all the same."""
     found: list[str | Promise] = []
-    if is_exchange_online(profile.location):
+    if is_exchange_online(profile):
         found.append(
             _(
                 "Exchange Online switches EWS off on 2027-04-01; mailboxes there can't be kept in "
@@ -54,9 +55,13 @@ def warnings(profile: EmailServerProfile) -> list[str | Promise]:
     return found
 
 
-def is_exchange_online(location: str) -> bool:
-    """Whether a server location is Microsoft's own cloud, where EWS ends on 2027-04-01."""
-    host = (urlsplit(location).hostname or location).lower()
+def is_exchange_online(profile: EmailServerProfile) -> bool:
+    """Whether its server is Microsoft's own cloud, where EWS ends on 2027-04-01."""
+    if not profile.is_exchange:
+        return False
+    found = Discovery.objects.filter(profile=profile.pk).first()
+    location = profile.location or (found.endpoint if found else "")
+    host = (urlsplit(location).hostname or "").lower()
     return any(host == known or host.endswith(f".{known}") for known in _EXCHANGE_ONLINE)
 
 
@@ -82,7 +87,8 @@ def _exchange_problems(profile: EmailServerProfile, problems: Problems) -> None:
         except ValidationError:
             _add(problems, "location", _("Expected a URL that begins with https://"))
         else:
-            _check_encrypted(problems, "location", profile.location.startswith("https"), profile)
+            encrypted = urlsplit(profile.location).scheme == "https"  # which is in lower case
+            _check_encrypted(problems, "location", encrypted, profile)
     elif not profile.use_autodiscover:
         _add(problems, "location", _("Enter the server's URL, or let autodiscover find it."))
     if profile.outgoing_location:
@@ -104,6 +110,7 @@ def _pop3_smtp_problems(profile: EmailServerProfile, problems: Problems) -> None
     for field, reason in {
         "use_autodiscover": _("Only Exchange has autodiscover."),
         "use_impersonation": _("Only Exchange has impersonation."),
+        "outgoing_use_impersonation": _("Only Exchange has impersonation."),
         "move_failed_to_undeliverable": _("Only Exchange has folders to move email to."),
         "grant_delegate_access": _("Only Exchange has delegates."),
     }.items():
@@ -178,6 +185,13 @@ def _check_encrypted(
         )
 
 
+def carries_activities(profile: EmailServerProfile | None) -> bool:
+    """Whether appointments, contacts and tasks can be kept in step by a profile: Exchange, and not
+    by delegation (F040).
+    """
+    return profile is not None and profile.is_exchange and not profile.account_is_shared
+
+
 def mailbox_problems(mailbox: Mailbox) -> Problems:
     """Return why a mailbox can't be kept in step as its record says; empty: it may be saved."""
     problems: Problems = {}
@@ -189,7 +203,7 @@ def mailbox_problems(mailbox: Mailbox) -> Problems:
                 "act_method",
                 _("POP3 and SMTP carry email only; set appointments, contacts and tasks to none."),
             )
-        elif profile.login_is_shared and not profile.use_impersonation:
+        elif not carries_activities(profile):
             _add(
                 problems,
                 "act_method",
@@ -199,6 +213,8 @@ def mailbox_problems(mailbox: Mailbox) -> Problems:
                 ),
             )
     if mailbox.is_forward:
+        if mailbox.pk and mailbox.mappings.filter(ended_at=None).exists():
+            _add(problems, "is_forward", _("A forward mailbox belongs to nobody."))
         if mailbox.incoming_method == IncomingMethod.FORWARD:
             _add(problems, "incoming_method", _("A forward mailbox is read itself."))
         if mailbox.outgoing_method != OutgoingMethod.NONE:
@@ -248,6 +264,8 @@ def _password_of(mailbox: Mailbox) -> str:
 
 
 def _is_of_queue(mailbox: Mailbox) -> bool:
+    if mailbox.queue_to_be is not None:
+        return True
     in_force = mailbox.mappings.filter(ended_at=None) if mailbox.pk else None
     return in_force is not None and in_force.filter(queue__isnull=False).exists()
 

@@ -13,6 +13,7 @@ from syncservice.servers.exchange.incoming import ExchangeIncoming
 from syncservice.servers.gateway import Activities, Incoming, Outgoing
 from syncservice.servers.mail_server import MailServer, Security
 from syncservice.servers.pop3 import Pop3Incoming
+from syncservice.servers.slots import Slots
 from syncservice.servers.smtp import SmtpOutgoing
 
 Authentication = EmailServerProfile.Authentication
@@ -67,7 +68,20 @@ def look(mailbox: Mailbox, admit: Admit) -> ExchangeLook:
     return ExchangeLook(_exchange_server(mailbox), mailbox.email_address, admit)
 
 
-def discovered(mailbox: Mailbox) -> Discovery:
+def discover_once(mailbox: Mailbox, slots: Slots) -> None:
+    """Find a mailbox's server, if its profile leaves that to discovery and nobody has yet.
+
+    One conversation of a profile does so, the others come back later. Raise FaultError.
+    """
+    profile = _profile(mailbox)
+    if not needs_discovery(profile) or Discovery.objects.filter(profile=profile).exists():
+        return
+    with slots.hold({f"discovery:{profile.pk}": 1}, f"discovery:{mailbox.pk}"):
+        if not Discovery.objects.filter(profile=profile).exists():
+            discover_anew(mailbox)
+
+
+def discover_anew(mailbox: Mailbox) -> Discovery:
     """Ask a profile's server where it is and how it wants to be logged in to; keep the answer.
 
     Raise FaultError when it can't be found.

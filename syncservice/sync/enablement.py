@@ -16,9 +16,9 @@ from django.db import transaction
 from syncservice.alerts import alerts
 from syncservice.alerts.models import Severity
 from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
-from syncservice.mailboxes import directions, schedule
+from syncservice.mailboxes import administration, directions, schedule
 from syncservice.mailboxes.directions import DueTest
-from syncservice.mailboxes.models import Direction, Mailbox
+from syncservice.mailboxes.models import Direction, EmailServerProfile, Mailbox
 from syncservice.servers.gateway import Activities, Incoming, Outgoing, Stamp
 
 Kind = Direction.Kind
@@ -35,10 +35,32 @@ def _fault_of_record(code: str, text: str) -> Fault:
     )
 
 
-NO_PROFILE = _fault_of_record(
+_NO_PROFILE = _fault_of_record(
     "mailbox.no_profile", "the mailbox has no email server profile; assign one"
 )
-NO_ADDRESS = _fault_of_record("mailbox.no_address", "the mailbox has no address; enter one")
+_NO_ADDRESS = _fault_of_record("mailbox.no_address", "the mailbox has no address; enter one")
+_NOT_ACTIVE = _fault_of_record(
+    "mailbox.disabled", "the mailbox or its server profile is not active; activate it"
+)
+_NOT_USED = _fault_of_record(
+    "mailbox.disabled", "the mailbox does not leave this direction to this service; choose so first"
+)
+_NOT_APPROVED = _fault_of_record(
+    "mailbox.not_approved", "the mailbox's address is not approved; let an administrator do so"
+)
+
+
+def why_not(mailbox: Mailbox, kind: Kind) -> Fault | None:
+    """Say why a direction can't be tried at all; None: it can (A03, A04, F086)."""
+    if mailbox.profile is None:
+        return _NO_PROFILE
+    if not mailbox.email_address:
+        return _NO_ADDRESS
+    if not (mailbox.is_active and mailbox.profile.is_active):
+        return _NOT_ACTIVE
+    if kind not in directions.used(mailbox):
+        return _NOT_USED
+    return None if administration.may_be_processed(mailbox) else _NOT_APPROVED
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +147,8 @@ def conclude(test: DueTest, fault: Fault | None, retries: Retries, profile_id: i
     elif fault.nature is not Nature.PERMANENT and test.attempts < retries.attempts:
         directions.postpone_test(test, retries.wait)
         if fault.scope is Scope.PROFILE and profile_id is not None:
-            directions.hold_tests(profile_id, retries.wait)
+            profile = EmailServerProfile.objects.get(pk=profile_id)
+            directions.hold_tests(profile_id, _at_same_server(profile, test.kind), retries.wait)
     elif directions.finish_test(test, fault):
         _fail(test, fault, profile_id)
 
@@ -146,11 +169,29 @@ def _fail(test: DueTest, fault: Fault, profile_id: int | None) -> None:
     alerts.raise_for_mailbox(
         test.mailbox_id, Severity.ERROR, FAILED, fault.text, direction=test.kind
     )
-    mailbox = Mailbox.objects.select_related("profile").get(pk=test.mailbox_id)
-    profile = mailbox.profile
+    profile = EmailServerProfile.objects.filter(mailboxes=test.mailbox_id).first()
     if profile is None or profile.pk != profile_id:
-        return
-    if fault.scope is Scope.PROFILE or (fault.of_login and profile.login_is_shared):
-        directions.fail_tests(profile_id, fault)
-        code = alerts.LOGIN_REFUSED if fault.of_login else fault.code
-        alerts.raise_for_profile(profile, Severity.ERROR, code, fault.text)
+        return  # it has moved to another server since
+    if fault.scope is Scope.PROFILE:
+        directions.fail_tests(profile.pk, _at_same_server(profile, test.kind), fault)
+        alerts.raise_for_profile(profile, Severity.ERROR, fault.code, fault.text)
+    elif fault.of_login and (kinds := _by_same_login(profile, test.kind)):
+        directions.fail_tests(profile.pk, kinds, fault)
+        alerts.raise_for_profile(profile, Severity.ERROR, alerts.LOGIN_REFUSED, fault.text)
+
+
+def _at_same_server(profile: EmailServerProfile, kind: Kind) -> list[Kind]:
+    """Return the directions that use the server which `kind` uses; POP3 and SMTP are two."""
+    return list(Kind) if profile.is_exchange else [kind]
+
+
+def _by_same_login(profile: EmailServerProfile, kind: Kind) -> list[Kind]:
+    """Return the directions of all mailboxes that log in as `kind` does; empty: only its own."""
+    is_shared = (
+        profile.outgoing_login_is_shared if kind is Kind.OUTGOING else profile.login_is_shared
+    )
+    if not is_shared:
+        return []
+    if profile.is_exchange and profile.same_settings_for_outgoing:
+        return list(Kind)
+    return [Kind.OUTGOING] if kind is Kind.OUTGOING else [Kind.INCOMING, Kind.ACT]
