@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, Envelope
 
 from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
@@ -16,6 +15,7 @@ from syncservice.servers.mail_server import MailServer, Security
 from syncservice.servers.smtp import SmtpOutgoing
 from tests.memory_gateway import fault as some_fault
 from tests.memory_gateway import mime
+from tests.servers.any_port import AnyPort
 from tests.servers.certificates import certificate
 from tests.servers.scripted_server import CLOSE, SILENCE, SMTP, scripted
 
@@ -44,14 +44,6 @@ class Post:
     def authenticate(self, server, session, envelope, mechanism, login) -> AuthResult:
         known = (login.login, login.password) == (b"ann", b"s3cret")
         return AuthResult(success=known, handled=False)
-
-
-class AnyPort(Controller):
-    """aiosmtpd's controller takes the port 0, and then looks whether that one answers."""
-
-    def _trigger_server(self) -> None:
-        self.port = self.server.sockets[0].getsockname()[1]
-        super()._trigger_server()
 
 
 @contextmanager
