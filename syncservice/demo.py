@@ -110,9 +110,8 @@ def take_account(control: SimulatorControl, addresses: list[str]) -> Account:
 
 
 def _simulator(port: int) -> Program:
-    account = f"{SERVICE_ACCOUNT}:{SERVICE_PASSWORD}"
     module = (sys.executable, "-m", "syncservice.simulator.exchange")
-    return Program("exchange", (*module, "--port", str(port), "--service-account", account))
+    return Program("exchange", (*module, "--port", str(port)))
 
 
 def _arrivals(url: str, addresses: list[str]) -> Program:
@@ -146,6 +145,7 @@ def _invented(mailboxes: int) -> dict[str, list[bytes]]:
 
 
 def _fill(control: SimulatorControl, mail: dict[str, list[bytes]]) -> None:
+    control.create_service_account(SERVICE_ACCOUNT, SERVICE_PASSWORD)
     control.create_mailboxes(dict.fromkeys(mail, SERVICE_PASSWORD))
     for address, messages in mail.items():
         control.deliver_many([(address, message) for message in messages])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from syncservice.demo import SERVICE_PASSWORD
 from tests.memory_gateway import mime
 
 ROOT = Path(__file__).parent.parent
@@ -59,6 +60,25 @@ def test_a_folder_of_mail_is_accounted_for_to_the_last_message(tmp_path):
     }
     assert "minute takes a second" in result.stdout
     assert "The first mail was in the CRM" in result.stdout
+    the_secrets_are_nowhere_in(tmp_path / ".demo", result.stdout)
+
+
+def the_secrets_are_nowhere_in(folder: Path, shown: str) -> None:
+    """Look through everything that was written: logs, configuration, PostgreSQL's own files."""
+    written = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    assert any(b"ann@demo.example" in text for text in written.values())
+    assert [file for file, text in written.items() if SERVICE_PASSWORD.encode() in text] == []
+    assert SERVICE_PASSWORD not in shown
+
+    private = [folder / name for name in ("password", "credential_keys", "secret_key")]
+    secrets = re.findall(r"log in as admin with the password (\S+)", shown)
+    for file in private:
+        assert file.stat().st_mode & 0o077 == 0, file
+        secrets += file.read_text().split()
+    assert len(secrets) == 4
+    told = {file: text for file, text in written.items() if file not in private}
+    for secret in secrets:
+        assert [file for file, text in told.items() if secret.encode() in text] == []
 
 
 @pytest.mark.skipif(not CORPUS.is_dir(), reason="the mail corpus is not beside the project")
