@@ -6,6 +6,7 @@ because a wait is the only answer that never makes things worse.
 
 import contextlib
 import dataclasses
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -72,6 +73,9 @@ _STORE = {
 }
 
 
+_INNER_CODE = re.compile(rb"""Name=["']InnerErrorResponseCode["'][^>]*>(Error\w+)<""")
+
+
 class HttpBorder(FailFast):  # type: ignore[misc] # exchangelib has no types
     """Sees every HTTP answer before exchangelib does, which would lose its status.
 
@@ -81,7 +85,11 @@ class HttpBorder(FailFast):  # type: ignore[misc] # exchangelib has no types
     def raise_response_errors(self, response: requests.Response) -> None:
         status = response.status_code
         if status == 500 and response.content[:64].lstrip().startswith((b"<?xml", b"<s:Env")):
-            return  # a SOAP fault
+            # A SOAP fault; exchangelib reads the code that is behind it in response messages only.
+            if inner := _INNER_CODE.search(response.content):
+                text = "the server met this behind an internal error"
+                raise FaultError(fault_of_response_code(inner[1].decode(), text, None))
+            return
         if status != 200:
             raise FaultError(fault_of_status(status, response.headers.get("Retry-After")))
 
