@@ -56,7 +56,7 @@ def warnings(profile: EmailServerProfile) -> list[str | Promise]:
 
 def is_exchange_online(location: str) -> bool:
     """Whether a server location is Microsoft's own cloud, where EWS ends on 2027-04-01."""
-    host = (urlsplit(location).hostname or location).lower()
+    host = _host_of(location) or location.lower()
     return any(host == known or host.endswith(f".{known}") for known in _EXCHANGE_ONLINE)
 
 
@@ -82,7 +82,8 @@ def _exchange_problems(profile: EmailServerProfile, problems: Problems) -> None:
         except ValidationError:
             _add(problems, "location", _("Expected a URL that begins with https://"))
         else:
-            _check_encrypted(problems, "location", profile.location.startswith("https"), profile)
+            encrypted = urlsplit(profile.location).scheme == "https"
+            _check_encrypted(problems, "location", encrypted, _host_of(profile.location))
     elif not profile.use_autodiscover:
         _add(problems, "location", _("Enter the server's URL, or let autodiscover find it."))
     if profile.outgoing_location:
@@ -100,10 +101,11 @@ def _pop3_smtp_problems(profile: EmailServerProfile, problems: Problems) -> None
             _add(problems, f"{prefix}location", _("Enter the server's name, without a protocol."))
             continue
         security = getattr(profile, f"{prefix}security")
-        _check_encrypted(problems, f"{prefix}security", security != Security.NONE, profile, host)
+        _check_encrypted(problems, f"{prefix}security", security != Security.NONE, host)
     for field, reason in {
         "use_autodiscover": _("Only Exchange has autodiscover."),
         "use_impersonation": _("Only Exchange has impersonation."),
+        "outgoing_use_impersonation": _("Only Exchange has impersonation."),
         "move_failed_to_undeliverable": _("Only Exchange has folders to move email to."),
         "grant_delegate_access": _("Only Exchange has delegates."),
     }.items():
@@ -161,13 +163,11 @@ def _account_problems(profile: EmailServerProfile, problems: Problems, prefix: s
         )
 
 
-def _check_encrypted(
-    problems: Problems, field: str, encrypted: bool, profile: EmailServerProfile, host: str = ""
-) -> None:
+def _check_encrypted(problems: Problems, field: str, encrypted: bool, host: str) -> None:
     """Passwords and mail don't travel in the clear, except to this machine or by setting."""
     if encrypted or settings.ALLOW_UNENCRYPTED_MAIL_SERVERS:
         return
-    if not _is_loopback(host or urlsplit(profile.location).hostname or ""):
+    if not _is_loopback(host):
         _add(
             problems,
             field,
@@ -266,12 +266,20 @@ def _is_encoding(name: str) -> bool:
         return False
 
 
+def _host_of(url: str) -> str:
+    """Return a URL's host in small letters; '' where there is none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:  # half an IPv6 address
+        return ""
+
+
 def _with_dots(url: str) -> str:
     """Django's validator knows no names without dots, which inner networks have."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
+    host = _host_of(url)
     if host and "." not in host and ":" not in host:
-        return url.replace(host, f"{host}.invalid", 1)
+        start = url.lower().index(host, url.index("//"))
+        return f"{url[: start + len(host)]}.invalid{url[start + len(host) :]}"
     return url
 
 
