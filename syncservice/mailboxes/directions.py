@@ -11,8 +11,8 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import F, QuerySet
-from django.db.models.functions import Now
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Greatest, Now
 
 from syncservice.domain.faults import Fault
 from syncservice.mailboxes import audit, schedule
@@ -49,10 +49,19 @@ def enable(mailboxes: Iterable[int], kinds: Iterable[Kind], actor: str) -> int:
 
 @transaction.atomic
 def disable(mailboxes: Iterable[int], kinds: Iterable[Kind], actor: str) -> int:
-    """Switch directions off by hand; they stay so until a person switches them on."""
-    rows = _locked(mailboxes, kinds)
-    changed = rows.filter(is_enabled=True) | rows.exclude(disabled_code="")
-    return _switch(changed, actor, "disabled", is_enabled=False, test_due_at=None, **_WELL)
+    """Switch directions off by hand; they stay so until a person switches them on.
+
+    A test that waits or runs is off as well: its success would switch them on.
+    """
+    is_on = Q(is_enabled=True) | ~Q(disabled_code="") | Q(test_due_at__isnull=False)
+    return _switch(
+        _locked(mailboxes, kinds).filter(is_on),
+        actor,
+        "disabled",
+        is_enabled=False,
+        test_due_at=None,
+        **_WELL,
+    )
 
 
 _WELL: dict[str, Any] = {
@@ -191,8 +200,11 @@ def _held(test: DueTest) -> QuerySet[Direction]:
 
 
 def hold_tests(profile_id: int, wait: timedelta) -> None:
-    """Let no test of the profile's mailboxes begin for a while: its server is in trouble."""
-    _due_tests(profile_id).update(test_due_at=Now() + wait)
+    """Let no test of the profile's mailboxes begin for a while: its server is in trouble.
+
+    Those in flight keep their lease, or they would begin a second time meanwhile.
+    """
+    _due_tests(profile_id).update(test_due_at=Greatest("test_due_at", Now() + wait))
 
 
 def fail_tests(profile_id: int, fault: Fault) -> None:
