@@ -26,8 +26,15 @@ class DueConnectionTest:
 
 
 def request(profile_id: int) -> None:
-    """Ask for a test of the profile's connection, as soon as a worker is free."""
-    ConnectionTest.objects.update_or_create(profile_id=profile_id, defaults={"due_at": Now()})
+    """Ask for a test of the profile's connection, as soon as a worker is free.
+
+    What one in flight finds is of no use any more: it began before the profile was mended.
+    """
+    ConnectionTest.objects.update_or_create(
+        profile_id=profile_id,
+        defaults={"due_at": Now(), "fence": F("fence") + 1},
+        create_defaults={"due_at": Now()},
+    )
 
 
 @transaction.atomic
