@@ -199,17 +199,18 @@ def _held(test: DueTest) -> QuerySet[Direction]:
     ).exclude(test_due_at=None)
 
 
-def hold_tests(profile_id: int, wait: timedelta) -> None:
-    """Let no test of the profile's mailboxes begin for a while: its server is in trouble.
+def hold_tests(profile_id: int, kinds: Iterable[Kind], wait: timedelta) -> None:
+    """Let no test of these of the profile's mailboxes begin for a while: its server is in trouble.
 
     Those in flight keep their lease, or they would begin a second time meanwhile.
     """
-    _due_tests(profile_id).update(test_due_at=Greatest("test_due_at", Now() + wait))
+    later = Greatest("test_due_at", Now() + wait)
+    _due_tests(profile_id, kinds).update(test_due_at=later)
 
 
-def fail_tests(profile_id: int, fault: Fault) -> None:
-    """End all tests of the profile's mailboxes that wait: they would find the same."""
-    _due_tests(profile_id).update(
+def fail_tests(profile_id: int, kinds: Iterable[Kind], fault: Fault) -> None:
+    """End these tests of the profile's mailboxes that wait: they would find the same."""
+    _due_tests(profile_id, kinds).update(
         test_due_at=None,
         test_fence=F("test_fence") + 1,
         tested_at=Now(),
@@ -220,5 +221,6 @@ def fail_tests(profile_id: int, fault: Fault) -> None:
     )
 
 
-def _due_tests(profile_id: int) -> QuerySet[Direction]:
-    return Direction.objects.filter(mailbox__profile=profile_id, test_due_at__isnull=False)
+def _due_tests(profile_id: int, kinds: Iterable[Kind]) -> QuerySet[Direction]:
+    waiting = Direction.objects.filter(test_due_at__isnull=False, kind__in=list(kinds))
+    return waiting.filter(mailbox__profile=profile_id)

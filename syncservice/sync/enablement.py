@@ -18,7 +18,7 @@ from syncservice.alerts.models import Severity
 from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
 from syncservice.mailboxes import directions
 from syncservice.mailboxes.directions import DueTest
-from syncservice.mailboxes.models import Direction, Mailbox
+from syncservice.mailboxes.models import Direction, EmailServerProfile
 from syncservice.servers.gateway import Activities, Incoming, Outgoing, Stamp
 
 Kind = Direction.Kind
@@ -124,7 +124,7 @@ def conclude(test: DueTest, fault: Fault | None, retries: Retries, profile_id: i
     elif fault.nature is not Nature.PERMANENT and test.attempts < retries.attempts:
         directions.postpone_test(test, retries.wait)
         if fault.scope is Scope.PROFILE and profile_id is not None:
-            directions.hold_tests(profile_id, retries.wait)
+            directions.hold_tests(profile_id, _alike(test, profile_id), retries.wait)
     elif directions.finish_test(test, fault):
         _fail(test, fault, profile_id)
 
@@ -145,11 +145,21 @@ def _fail(test: DueTest, fault: Fault, profile_id: int | None) -> None:
     alerts.raise_for_mailbox(
         test.mailbox_id, Severity.ERROR, FAILED, fault.text, direction=test.kind
     )
-    mailbox = Mailbox.objects.select_related("profile").get(pk=test.mailbox_id)
-    profile = mailbox.profile
-    if profile is None or profile.pk != profile_id:
-        return
-    if fault.scope is Scope.PROFILE or (fault.of_login and profile.login_is_shared):
-        directions.fail_tests(profile_id, fault)
+    profile = EmailServerProfile.objects.filter(pk=profile_id, mailboxes=test.mailbox_id).first()
+    if profile is None:
+        return  # the mailbox has another one meanwhile
+    is_shared = profile.login_is_shared_for(outgoing=test.kind == Kind.OUTGOING)
+    if fault.scope is Scope.PROFILE or (fault.of_login and is_shared):
+        directions.fail_tests(profile.pk, _alike(test, profile.pk), fault)
         code = alerts.LOGIN_REFUSED if fault.of_login else fault.code
         alerts.raise_for_profile(profile, Severity.ERROR, code, fault.text)
+
+
+def _alike(test: DueTest, profile_id: int) -> list[Kind]:
+    """Return the directions that reach the same server by the same account as the tested one."""
+    profile = EmailServerProfile.objects.get(pk=profile_id)
+    if profile.is_exchange and profile.same_settings_for_outgoing:
+        return list(Kind)
+    if test.kind == Kind.OUTGOING:
+        return [Kind.OUTGOING]
+    return [Kind.INCOMING, Kind.ACT]

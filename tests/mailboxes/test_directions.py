@@ -237,7 +237,7 @@ def test_a_postponed_test_waits_and_may_not_count(counts, attempts):
 def test_the_tests_of_a_server_in_trouble_are_held_and_no_others():
     box, other = a_mailbox(), a_mailbox()
     directions.request_tests([box.pk, other.pk], "anna")
-    directions.hold_tests(box.profile_id, timedelta(hours=1))
+    directions.hold_tests(box.profile_id, Direction.Kind, timedelta(hours=1))
     assert direction(box).left > timedelta(minutes=59)
     assert direction(other).left <= timedelta(0)
 
@@ -246,14 +246,14 @@ def test_holding_makes_no_test_due_earlier():
     """A test in flight would be begun a second time, and its own result lost."""
     box = a_mailbox()
     a_test(box, timedelta(hours=1))
-    directions.hold_tests(box.profile_id, timedelta(minutes=1))
+    directions.hold_tests(box.profile_id, Direction.Kind, timedelta(minutes=1))
     assert direction(box).left > timedelta(minutes=59)
 
 
 def test_the_tests_of_a_server_fail_together_and_no_others():
     box, other = a_mailbox(**EVERYTHING), a_mailbox()
     directions.request_tests([box.pk, other.pk], "anna", override_stamp=True)
-    directions.fail_tests(box.profile_id, fault())
+    directions.fail_tests(box.profile_id, Direction.Kind, fault())
     assert {(row.test_status, row.test_code) for row in box.directions.all()} == {
         (Direction.Test.FAILURE, "test.fault")
     }
@@ -265,7 +265,7 @@ def test_failing_a_servers_tests_takes_the_word_from_one_in_flight_and_leaves_un
     box = a_mailbox(enabled=False)
     untested = a_mailbox(profile=box.profile)
     in_flight = a_test(box)
-    directions.fail_tests(box.profile_id, fault())
+    directions.fail_tests(box.profile_id, Direction.Kind, fault())
     assert not directions.finish_test(in_flight, None)
     assert direction(untested).test_status == Direction.Test.NOT_RUN
 
@@ -324,3 +324,15 @@ def test_asking_anew_takes_the_word_from_a_connection_test_in_flight():
     assert not connection_tests.finish(in_flight, status=ConnectionTest.Status.FAILURE)
     again = connection_tests.claim_due(LEASE)
     assert connection_tests.finish(again, status=ConnectionTest.Status.SUCCESS)
+
+
+def test_the_tests_of_one_server_are_held_and_failed_without_those_of_the_other():
+    """POP3 and SMTP are two servers, and may be two accounts."""
+    box = a_mailbox(outgoing_method=2)
+    directions.request_tests([box.pk], "anna")
+    directions.hold_tests(box.profile_id, [OUTGOING], timedelta(hours=1))
+    assert direction(box).left <= timedelta(0)
+    assert direction(box, OUTGOING).left > timedelta(minutes=59)
+    directions.fail_tests(box.profile_id, [OUTGOING], fault())
+    assert direction(box).test_status == Direction.Test.NOT_RUN
+    assert direction(box, OUTGOING).test_status == Direction.Test.FAILURE
