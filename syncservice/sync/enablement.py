@@ -145,7 +145,8 @@ def _fail(test: DueTest, fault: Fault, profile_id: int | None) -> None:
     alerts.raise_for_mailbox(
         test.mailbox_id, Severity.ERROR, FAILED, fault.text, direction=test.kind
     )
-    profile = EmailServerProfile.objects.filter(pk=profile_id, mailboxes=test.mailbox_id).first()
+    users = EmailServerProfile.objects.filter(mailboxes=test.mailbox_id)
+    profile = users.filter(pk=profile_id).first() if profile_id is not None else None
     if profile is None:
         return  # the mailbox has another one meanwhile
     is_shared = profile.login_is_shared_for(outgoing=test.kind == Kind.OUTGOING)
