@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import structlog
+from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
@@ -97,6 +99,7 @@ def add_mailbox(
     mailbox has none. Raise TakeOverQuestion when it is somebody else's (F006), ValidationError when
     the profile can't serve it.
     """
+    await_turn()
     owner = user or queue
     mailbox = Mailbox.objects.filter(email_address__iexact=address).first()
     if owner is None and not fields.get("is_forward") and not (mailbox and owner_of(mailbox)):
@@ -104,17 +107,19 @@ def add_mailbox(
             username=address, email=address
         )
         mailbox = Mailbox.objects.filter(email_address__iexact=address).first()  # come with it
-    mailbox = mailbox or Mailbox(email_address=address, name=address)
+    mailbox = mailbox or Mailbox.objects.create(email_address=address, name=address)
     given = {"profile": profile, "approval": Approval.APPROVED, **fields}
-    if not (mailbox.pk and mailbox.directions.filter(is_enabled=True).exists()):
+    is_read = mailbox.directions.filter(is_enabled=True).exists()
+    if not is_read and not (owner and _was_anothers(mailbox, owner)):
         given.setdefault("process_email_from", None)  # whoever adds it by hand wants what is there
+    if owner is not None:
+        map_mailbox(mailbox, owner, take_over=take_over, actor=actor)
+        mailbox.refresh_from_db()
     for field, value in given.items():
         setattr(mailbox, field, value)
     mailbox.full_clean()
     mailbox.save()
     directions.ensure([mailbox])
-    if owner is not None:
-        map_mailbox(mailbox, owner, take_over=take_over, actor=actor)
     directions.enable([mailbox.pk], [Direction.Kind.INCOMING], actor)
     schedule.plan([mailbox.pk])
     return mailbox
@@ -151,6 +156,16 @@ def question(mailbox: Mailbox, owner: Owner) -> TakeOverQuestion | None:
     return TakeOverQuestion(mailbox, owner, holder, left)
 
 
+def await_turn() -> None:
+    """Let changes of hands come one after the other, each to the end of its transaction.
+
+    They touch two mailboxes and two owners: locks of their rows would meet crosswise. To be called
+    before a mailbox is written in the same transaction.
+    """
+    Organisation.current()
+    Organisation.objects.select_for_update(no_key=True).get(pk=Organisation.ONLY)
+
+
 @transaction.atomic
 def map_mailbox(
     mailbox: Mailbox, owner: Owner, *, take_over: bool = False, actor: str = audit.COMMAND_LINE
@@ -158,11 +173,10 @@ def map_mailbox(
     """Give a mailbox to a user or a queue; raise TakeOverQuestion when somebody loses by it.
 
     Taking over ends the former mappings and what was kept in step for them: every direction is
-    switched off, a visit in flight loses its fence, credentials that the former owner had entered
+    switched off, a visit in flight loses its fence, credentials that a former owner had entered
     are forgotten, and what the mailbox holds already stays the former owner's.
     """
-    # Both rows first: two take-overs of one mailbox come one after the other.
-    Mailbox.objects.select_for_update().filter(pk=mailbox.pk).first()
+    await_turn()
     left = mailbox_of(owner)
     if left == mailbox:
         return
@@ -170,9 +184,12 @@ def map_mailbox(
     if asked is not None and not take_over:
         raise asked
     holder = owner_of(mailbox)
+    forget = _was_anothers(mailbox, owner)
     ended = MailboxMapping.objects.filter(ended_at=None, mailbox__in=[mailbox, left or mailbox])
     ended.update(ended_at=Now())
-    _end_synchronization(mailbox, forget=holder is not None)
+    _end_synchronization(mailbox, forget=forget)
+    if isinstance(owner, User):  # F085: email is deleted for queues only
+        Mailbox.objects.filter(pk=mailbox.pk).update(delete_after_processing=False)
     if left is not None and left.email_address:
         _end_synchronization(left, forget=False)
     elif left is not None:
@@ -191,6 +208,12 @@ def map_mailbox(
         mailbox_taken_over.send(Mailbox, mailbox=mailbox, former=former)
         if holder is not None:
             provide_mailbox(holder)
+
+
+def _was_anothers(mailbox: Mailbox, owner: Owner) -> bool:
+    """Whether somebody else has, or had, the mailbox."""
+    own = Q(user=owner) if isinstance(owner, User) else Q(queue=owner)
+    return mailbox.mappings.exclude(own).exists()
 
 
 def _map(mailbox: Mailbox, owner: Owner) -> None:
@@ -241,7 +264,7 @@ def provide_mailbox(owner: Owner) -> Mailbox:
 def _defaults(organisation: Organisation) -> dict[str, Any]:
     """Return the organisation's profile and methods, without what that profile can't do."""
     profile = organisation.default_profile
-    can_act = profile is not None and profile.is_exchange
+    can_act = profile is not None and profile.is_exchange and not profile.account_is_shared
     return {
         "profile": profile,
         "incoming_method": organisation.default_incoming,
@@ -294,7 +317,9 @@ def change_address(mailbox: Mailbox, address: str, actor: str) -> None:
     owner, before = owner_of(mailbox), mailbox.email_address
     mailbox.email_address = address
     mailbox.approval = Approval.PENDING if address else Approval.EMPTY
-    mailbox.full_clean(exclude=["password", "username", "allow_credentials"])
+    others = {field.name for field in Mailbox._meta.fields} - {"email_address"}
+    mailbox.clean_fields(exclude=others)  # what else it lacks is no matter of its address
+    mailbox.validate_constraints(exclude={"password"})
     mailbox.save(update_fields=["email_address", "approval"])
     if owner is not None and address_of(owner).lower() == before.lower():
         field = "email" if isinstance(owner, User) else "email_address"
@@ -324,8 +349,15 @@ def decide_approval(mailboxes: Iterable[int], actor: str, *, approved: bool) -> 
 
 @transaction.atomic
 def apply_defaults(mailboxes: Iterable[int], actor: str) -> int:
-    """Give mailboxes the organisation's profile and methods, and test and enable them (F073)."""
+    """Give mailboxes the organisation's profile and methods, and test and enable them (F073).
+
+    Raise ValidationError when it has no default profile: they would lose theirs.
+    """
     defaults = _defaults(Organisation.current())
+    if defaults["profile"] is None:
+        raise ValidationError(
+            _("The organisation has no default server profile; choose one in its settings.")
+        )
     ids = list(
         Mailbox.objects.select_for_update()
         .filter(pk__in=list(mailboxes))
