@@ -74,25 +74,25 @@ def add_mailbox(
 ) -> None:
     """Add the mailbox ADDRESS, approved, and read its email; or give it to another owner."""
     set_up_django()
+    from django.db import transaction
+
     from syncservice.crm.models import Queue
     from syncservice.mailboxes import administration
 
     if bool(username) + bool(queue_name) + forward > 1:
         raise click.UsageError("a mailbox is a user's or a queue's, or a forward mailbox: give one")
+    profile = profile_named(profile_name)
     user = user_named(username) if username else None
-    queue = None
-    if queue_name:
-        queue, _ = Queue.objects.get_or_create(name=queue_name, defaults={"email_address": address})
     more: dict[str, Any] = {"is_forward": True} if forward else {}
     try:
-        administration.add_mailbox(
-            address,
-            profile_named(profile_name),
-            user=user,
-            queue=queue,
-            take_over=take_over,
-            **more,
-        )
+        with transaction.atomic():  # refused, it leaves no queue behind
+            queue = None
+            if queue_name:
+                given = {"email_address": address}
+                queue, _ = Queue.objects.get_or_create(name=queue_name, defaults=given)
+            administration.add_mailbox(
+                address, profile, user=user, queue=queue, take_over=take_over, **more
+            )
     except administration.TakeOverQuestion as question:
         raise _unanswered(question) from question
     click.echo(f"Added {address}; it is due now")

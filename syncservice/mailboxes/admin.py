@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -346,6 +347,7 @@ class MailboxAdmin(ScheduledAdmin):
 
     @transaction.atomic
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        administration.await_turn()
         actor = request.user.get_username()
         address = obj.email_address
         if change and "email_address" in form.changed_data:
@@ -401,7 +403,10 @@ class MailboxAdmin(ScheduledAdmin):
     @admin.action(description=_("Apply the default settings"), permissions=["change"])
     def apply_defaults(self, request: HttpRequest, chosen: QuerySet[Mailbox]) -> None:
         ids = list(chosen.values_list("pk", flat=True))
-        self.tell(request, administration.apply_defaults(ids, request.user.get_username()))
+        try:
+            self.tell(request, administration.apply_defaults(ids, request.user.get_username()))
+        except ValidationError as error:
+            self.message_user(request, " ".join(error.messages), messages.ERROR)
 
 
 @admin.register(ChangeRecord)

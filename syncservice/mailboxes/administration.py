@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
@@ -115,6 +116,7 @@ def add_mailbox(
     mailbox has none. Raise TakeOverQuestion when it is somebody else's (F006), ValidationError when
     the profile can't serve it.
     """
+    await_turn()
     owner = user or queue
     mailbox = Mailbox.objects.filter(email_address__iexact=address).first()
     if owner is None and not fields.get("is_forward") and not (mailbox and owner_of(mailbox)):
@@ -122,18 +124,19 @@ def add_mailbox(
             username=address, email=address
         )
         mailbox = Mailbox.objects.filter(email_address__iexact=address).first()  # come with it
-    mailbox = mailbox or Mailbox(email_address=address, name=address)
-    mailbox.queue_to_be = queue
+    mailbox = mailbox or Mailbox.objects.create(email_address=address, name=address)
     given = {"profile": profile, "approval": Approval.APPROVED, **fields}
-    if not (mailbox.pk and mailbox.directions.filter(is_enabled=True).exists()):
+    is_read = mailbox.directions.filter(is_enabled=True).exists()
+    if not is_read and not (owner and _was_anothers(mailbox, owner)):
         given.setdefault("process_email_from", None)  # whoever adds it by hand wants what is there
+    if owner is not None:
+        map_mailbox(mailbox, owner, take_over=take_over, actor=actor)
+        mailbox.refresh_from_db()
     for field, value in given.items():
         setattr(mailbox, field, value)
     mailbox.full_clean()
     mailbox.save()
     directions.ensure([mailbox])
-    if owner is not None:
-        map_mailbox(mailbox, owner, take_over=take_over, actor=actor)
     directions.enable([mailbox.pk], [Direction.Kind.INCOMING], actor)
     schedule.plan([mailbox.pk])
     return mailbox
@@ -170,6 +173,16 @@ def question(mailbox: Mailbox, owner: Owner) -> TakeOverQuestion | None:
     return TakeOverQuestion(mailbox, owner, holder, left)
 
 
+def await_turn() -> None:
+    """Let changes of hands come one after the other, each to the end of its transaction.
+
+    They touch two mailboxes and two owners: locks of their rows would meet crosswise. To be called
+    before a mailbox is written in the same transaction.
+    """
+    Organisation.current()
+    Organisation.objects.select_for_update(no_key=True).get(pk=Organisation.ONLY)
+
+
 @transaction.atomic
 def map_mailbox(
     mailbox: Mailbox, owner: Owner, *, take_over: bool = False, actor: str = audit.COMMAND_LINE
@@ -177,15 +190,13 @@ def map_mailbox(
     """Give a mailbox to a user or a queue; raise TakeOverQuestion when somebody loses by it.
 
     Taking over ends the former mappings and what was kept in step for them: every direction is
-    switched off, a visit in flight loses its fence, credentials that the former owner had entered
+    switched off, a visit in flight loses its fence, credentials that a former owner had entered
     are forgotten, and what the mailbox holds already stays the former owner's. Raise
     ValidationError for a forward mailbox, which belongs to nobody (F090).
     """
     if mailbox.is_forward:
         raise ValidationError({"is_forward": [_("A forward mailbox belongs to nobody.")]})
-    # Both first: two take-overs that concern one of them come one after the other.
-    type(owner)._base_manager.select_for_update(no_key=True).filter(pk=owner.pk).first()
-    Mailbox.objects.select_for_update(no_key=True).filter(pk=mailbox.pk).first()
+    await_turn()
     left = mailbox_of(owner)
     schedule.lock([mailbox.pk, *([left.pk] if left else [])])
     if left == mailbox:
@@ -194,11 +205,14 @@ def map_mailbox(
     if asked is not None and not take_over:
         raise asked
     holder = owner_of(mailbox)
+    forget = _was_anothers(mailbox, owner)
     ended = MailboxMapping.objects.filter(ended_at=None, mailbox__in=[mailbox, left or mailbox])
     ended.update(ended_at=Now())
-    _end_synchronization(mailbox, forget=holder is not None)
+    _end_synchronization(mailbox, forget=forget)
+    if isinstance(owner, User):  # F085: email is deleted for queues only
+        Mailbox.objects.filter(pk=mailbox.pk).update(delete_after_processing=False)
     if left is not None and left.email_address:
-        _end_synchronization(left, forget=True)
+        _end_synchronization(left, forget=False)
     elif left is not None:
         left.delete()
     _map(mailbox, owner)
@@ -217,16 +231,21 @@ def map_mailbox(
             provide_mailbox(holder)
 
 
+def _was_anothers(mailbox: Mailbox, owner: Owner) -> bool:
+    """Whether somebody else has, or had, the mailbox."""
+    own = Q(user=owner) if isinstance(owner, User) else Q(queue=owner)
+    return mailbox.mappings.exclude(own).exists()
+
+
 def _map(mailbox: Mailbox, owner: Owner) -> None:
     if isinstance(owner, User):
         MailboxMapping.objects.create(mailbox=mailbox, user=owner)
-        Mailbox.objects.filter(pk=mailbox.pk).update(delete_after_processing=False)
     else:
         MailboxMapping.objects.create(mailbox=mailbox, queue=owner)
 
 
 def _end_synchronization(mailbox: Mailbox, *, forget: bool) -> None:
-    """Stop all that is kept in step for a mailbox; `forget`: what its owner entered, too."""
+    """Stop all that is kept in step for a mailbox; `forget`: its next owner is another."""
     directions.disable([mailbox.pk], Direction.Kind, audit.SERVICE)
     schedule.fence_off(mailbox.pk)
     if forget:
@@ -372,9 +391,13 @@ def decide_approval(mailboxes: Iterable[int], actor: str, *, approved: bool) -> 
 def apply_defaults(mailboxes: Iterable[int], actor: str) -> int:
     """Give mailboxes the organisation's profile and methods, and test and enable them (F073).
 
-    An organisation without a default profile leaves each mailbox its own.
+    Raise ValidationError when it has no default profile: they would be left without one.
     """
     organisation = Organisation.current()
+    if organisation.default_profile is None:
+        raise ValidationError(
+            _("The organisation has no default server profile; choose one in its settings.")
+        )
     chosen = list(mailboxes)
     schedule.lock(chosen)
     rows = Mailbox.objects.select_for_update(no_key=True, of=["self"]).filter(pk__in=chosen)
@@ -407,6 +430,7 @@ def change_mailbox(mailbox: Mailbox, actor: str, **fields: Any) -> Mailbox:
 @transaction.atomic
 def change_organisation(actor: str, **fields: Any) -> None:
     """Change settings of the organisation; approval may then matter more, or less."""
+    await_turn()
     everybody = Mailbox.objects.values_list("pk", flat=True)
     schedule.lock(everybody)
     organisation = Organisation.current()

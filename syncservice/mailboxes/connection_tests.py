@@ -26,10 +26,15 @@ class DueConnectionTest:
 
 
 def request(profile_id: int) -> None:
-    """Ask for a test of the profile's connection, as soon as a worker is free."""
-    ConnectionTest.objects.get_or_create(profile_id=profile_id)
-    test = ConnectionTest.objects.filter(profile=profile_id)
-    test.update(due_at=Now(), fence=F("fence") + 1)  # one that runs now is not what was asked for
+    """Ask for a test of the profile's connection, as soon as a worker is free.
+
+    What one in flight finds is of no use any more: it began before the profile was mended.
+    """
+    ConnectionTest.objects.update_or_create(
+        profile_id=profile_id,
+        defaults={"due_at": Now(), "fence": F("fence") + 1},
+        create_defaults={"due_at": Now()},
+    )
 
 
 @transaction.atomic

@@ -49,12 +49,19 @@ def enable(mailboxes: Iterable[int], kinds: Iterable[Kind], actor: str) -> int:
 
 @transaction.atomic
 def disable(mailboxes: Iterable[int], kinds: Iterable[Kind], actor: str) -> int:
-    """Switch directions off by hand, and call off their tests: they stay off until a person
-    switches them on.
+    """Switch directions off by hand; they stay so until a person switches them on.
+
+    A test that waits or runs is off as well: its success would switch them on.
     """
-    rows = _locked(mailboxes, kinds)
-    changed = rows.filter(Q(is_enabled=True) | ~Q(disabled_code="") | Q(test_due_at__isnull=False))
-    return _switch(changed, actor, "disabled", is_enabled=False, test_due_at=None, **_WELL)
+    is_on = Q(is_enabled=True) | ~Q(disabled_code="") | Q(test_due_at__isnull=False)
+    return _switch(
+        _locked(mailboxes, kinds).filter(is_on),
+        actor,
+        "disabled",
+        is_enabled=False,
+        test_due_at=None,
+        **_WELL,
+    )
 
 
 _WELL: dict[str, Any] = {
@@ -197,13 +204,16 @@ def _held(test: DueTest) -> QuerySet[Direction]:
 
 
 def hold_tests(profile_id: int, kinds: Iterable[Kind], wait: timedelta) -> None:
-    """Let no test of the profile's mailboxes begin for a while: its server is in trouble."""
-    later = Greatest(F("test_due_at"), Now() + wait)
+    """Let no test of these of the profile's mailboxes begin for a while: its server is in trouble.
+
+    Those in flight keep their lease, or they would begin a second time meanwhile.
+    """
+    later = Greatest("test_due_at", Now() + wait)
     _due_tests(profile_id, kinds).update(test_due_at=later)
 
 
 def fail_tests(profile_id: int, kinds: Iterable[Kind], fault: Fault) -> None:
-    """End all tests of the profile's mailboxes that wait: they would find the same."""
+    """End these tests of the profile's mailboxes that wait: they would find the same."""
     _due_tests(profile_id, kinds).update(
         test_due_at=None,
         test_fence=F("test_fence") + 1,
@@ -216,6 +226,5 @@ def fail_tests(profile_id: int, kinds: Iterable[Kind], fault: Fault) -> None:
 
 
 def _due_tests(profile_id: int, kinds: Iterable[Kind]) -> QuerySet[Direction]:
-    return Direction.objects.filter(
-        mailbox__profile=profile_id, kind__in=list(kinds), test_due_at__isnull=False
-    )
+    waiting = Direction.objects.filter(test_due_at__isnull=False, kind__in=list(kinds))
+    return waiting.filter(mailbox__profile=profile_id)

@@ -208,14 +208,13 @@ class EmailServerProfile(models.Model):
     @property
     def login_is_shared(self) -> bool:
         """Whether one account logs in for all mailboxes: if it is refused, all are."""
-        return self.credentials != self.Credentials.MAILBOX
+        return self.login_is_shared_for(outgoing=False)
 
-    @property
-    def outgoing_login_is_shared(self) -> bool:
-        """The same of the account that sends."""
-        if self.same_settings_for_outgoing:
-            return self.login_is_shared
-        return self.outgoing_credentials != self.Credentials.MAILBOX
+    def login_is_shared_for(self, *, outgoing: bool) -> bool:
+        """Whether one account logs in for all mailboxes in this direction."""
+        own = outgoing and not self.same_settings_for_outgoing
+        credentials = self.outgoing_credentials if own else self.credentials
+        return credentials != self.Credentials.MAILBOX
 
 
 class Discovery(models.Model):

@@ -59,9 +59,11 @@ def is_exchange_online(profile: EmailServerProfile) -> bool:
     """Whether its server is Microsoft's own cloud, where EWS ends on 2027-04-01."""
     if not profile.is_exchange:
         return False
-    found = Discovery.objects.filter(profile=profile.pk).first()
-    location = profile.location or (found.endpoint if found else "")
-    host = (urlsplit(location).hostname or "").lower()
+    location = profile.location
+    if not location and profile.pk:
+        found = Discovery.objects.filter(profile=profile.pk).first()
+        location = found.endpoint if found else ""
+    host = _host_of(location)
     return any(host == known or host.endswith(f".{known}") for known in _EXCHANGE_ONLINE)
 
 
@@ -87,8 +89,8 @@ def _exchange_problems(profile: EmailServerProfile, problems: Problems) -> None:
         except ValidationError:
             _add(problems, "location", _("Expected a URL that begins with https://"))
         else:
-            encrypted = urlsplit(profile.location).scheme == "https"  # which is in lower case
-            _check_encrypted(problems, "location", encrypted, profile)
+            encrypted = urlsplit(profile.location).scheme == "https"
+            _check_encrypted(problems, "location", encrypted, _host_of(profile.location))
     elif not profile.use_autodiscover:
         _add(problems, "location", _("Enter the server's URL, or let autodiscover find it."))
     if profile.outgoing_location:
@@ -106,7 +108,7 @@ def _pop3_smtp_problems(profile: EmailServerProfile, problems: Problems) -> None
             _add(problems, f"{prefix}location", _("Enter the server's name, without a protocol."))
             continue
         security = getattr(profile, f"{prefix}security")
-        _check_encrypted(problems, f"{prefix}security", security != Security.NONE, profile, host)
+        _check_encrypted(problems, f"{prefix}security", security != Security.NONE, host)
     for field, reason in {
         "use_autodiscover": _("Only Exchange has autodiscover."),
         "use_impersonation": _("Only Exchange has impersonation."),
@@ -168,13 +170,11 @@ def _account_problems(profile: EmailServerProfile, problems: Problems, prefix: s
         )
 
 
-def _check_encrypted(
-    problems: Problems, field: str, encrypted: bool, profile: EmailServerProfile, host: str = ""
-) -> None:
+def _check_encrypted(problems: Problems, field: str, encrypted: bool, host: str) -> None:
     """Passwords and mail don't travel in the clear, except to this machine or by setting."""
     if encrypted or settings.ALLOW_UNENCRYPTED_MAIL_SERVERS:
         return
-    if not _is_loopback(host or urlsplit(profile.location).hostname or ""):
+    if not _is_loopback(host):
         _add(
             problems,
             field,
@@ -284,12 +284,20 @@ def _is_encoding(name: str) -> bool:
         return False
 
 
+def _host_of(url: str) -> str:
+    """Return a URL's host in small letters; '' where there is none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:  # half an IPv6 address
+        return ""
+
+
 def _with_dots(url: str) -> str:
     """Django's validator knows no names without dots, which inner networks have."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
+    host = _host_of(url)
     if host and "." not in host and ":" not in host:
-        return url.replace(host, f"{host}.invalid", 1)
+        start = url.lower().index(host, url.index("//"))
+        return f"{url[: start + len(host)]}.invalid{url[start + len(host) :]}"
     return url
 
 

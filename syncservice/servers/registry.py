@@ -60,6 +60,8 @@ def outgoing(mailbox: Mailbox, admit: Admit) -> Outgoing:
 
 def activities(mailbox: Mailbox, admit: Admit) -> Activities:
     """Return the gateway for a mailbox's appointments, contacts and tasks, as `incoming` does."""
+    if not _profile(mailbox).is_exchange:
+        raise FaultError(_NO_ACTIVITIES)
     return ExchangeActivities(_exchange_server(mailbox), mailbox.email_address, admit)
 
 
@@ -202,6 +204,13 @@ _NO_CREDENTIALS = Fault(
     provenance=Provenance.US,
     text="the server profile wants an account of the mailbox's own; enter user name and password, "
     "and allow their use",
+)
+_NO_ACTIVITIES = Fault(
+    code="mailbox.no_activities",
+    nature=Nature.PERMANENT,
+    scope=Scope.MAILBOX,
+    provenance=Provenance.US,
+    text="POP3 and SMTP carry email only; set appointments, contacts and tasks to none",
 )
 _NOT_DISCOVERED = Fault(
     code="profile.autodiscover_failed",

@@ -147,8 +147,7 @@ def conclude(test: DueTest, fault: Fault | None, retries: Retries, profile_id: i
     elif fault.nature is not Nature.PERMANENT and test.attempts < retries.attempts:
         directions.postpone_test(test, retries.wait)
         if fault.scope is Scope.PROFILE and profile_id is not None:
-            profile = EmailServerProfile.objects.get(pk=profile_id)
-            directions.hold_tests(profile_id, _at_same_server(profile, test.kind), retries.wait)
+            directions.hold_tests(profile_id, _alike(test, profile_id), retries.wait)
     elif directions.finish_test(test, fault):
         _fail(test, fault, profile_id)
 
@@ -169,29 +168,22 @@ def _fail(test: DueTest, fault: Fault, profile_id: int | None) -> None:
     alerts.raise_for_mailbox(
         test.mailbox_id, Severity.ERROR, FAILED, fault.text, direction=test.kind
     )
-    profile = EmailServerProfile.objects.filter(mailboxes=test.mailbox_id).first()
-    if profile is None or profile.pk != profile_id:
-        return  # it has moved to another server since
-    if fault.scope is Scope.PROFILE:
-        directions.fail_tests(profile.pk, _at_same_server(profile, test.kind), fault)
-        alerts.raise_for_profile(profile, Severity.ERROR, fault.code, fault.text)
-    elif fault.of_login and (kinds := _by_same_login(profile, test.kind)):
-        directions.fail_tests(profile.pk, kinds, fault)
-        alerts.raise_for_profile(profile, Severity.ERROR, alerts.LOGIN_REFUSED, fault.text)
+    users = EmailServerProfile.objects.filter(mailboxes=test.mailbox_id)
+    profile = users.filter(pk=profile_id).first() if profile_id is not None else None
+    if profile is None:
+        return  # the mailbox has another one meanwhile
+    is_shared = profile.login_is_shared_for(outgoing=test.kind == Kind.OUTGOING)
+    if fault.scope is Scope.PROFILE or (fault.of_login and is_shared):
+        directions.fail_tests(profile.pk, _alike(test, profile.pk), fault)
+        code = alerts.LOGIN_REFUSED if fault.of_login else fault.code
+        alerts.raise_for_profile(profile, Severity.ERROR, code, fault.text)
 
 
-def _at_same_server(profile: EmailServerProfile, kind: Kind) -> list[Kind]:
-    """Return the directions that use the server which `kind` uses; POP3 and SMTP are two."""
-    return list(Kind) if profile.is_exchange else [kind]
-
-
-def _by_same_login(profile: EmailServerProfile, kind: Kind) -> list[Kind]:
-    """Return the directions of all mailboxes that log in as `kind` does; empty: only its own."""
-    is_shared = (
-        profile.outgoing_login_is_shared if kind is Kind.OUTGOING else profile.login_is_shared
-    )
-    if not is_shared:
-        return []
+def _alike(test: DueTest, profile_id: int) -> list[Kind]:
+    """Return the directions that reach the same server by the same account as the tested one."""
+    profile = EmailServerProfile.objects.get(pk=profile_id)
     if profile.is_exchange and profile.same_settings_for_outgoing:
         return list(Kind)
-    return [Kind.OUTGOING] if kind is Kind.OUTGOING else [Kind.INCOMING, Kind.ACT]
+    if test.kind == Kind.OUTGOING:
+        return [Kind.OUTGOING]
+    return [Kind.INCOMING, Kind.ACT]

@@ -25,7 +25,7 @@ TABLES = faults._THROTTLED | faults._RESYNC | {*faults._PERMANENT} | faults._ITE
 OURS = {
     "visit": "parked timed_out",
     "mailbox": "enabled recovered not_approved no_profile no_address taken_over disabled "
-    "other_organisation no_credentials",
+    "other_organisation no_credentials no_activities",
     "profile": "exchange_online_ends login_refused mailboxes_failing autodiscover_failed",
     "email": "unreadable parser_failed not_storable too_large",
     "test": "failed",

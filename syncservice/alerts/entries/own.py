@@ -120,6 +120,11 @@ MAILBOXES = {
             "it."
         ),
     ),
+    "mailbox.no_activities": Entry(
+        meaning=_("The mailbox's server holds no appointments, contacts and tasks."),
+        cause=_("Its server profile is of POP3 and SMTP, which carry email only."),
+        remedy=_("Set appointments, contacts and tasks of the mailbox to none."),
+    ),
     "mailbox.taken_over": Entry(
         meaning=_(
             "This mailbox now belongs to somebody else, and its synchronization with the former "
