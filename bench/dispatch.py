@@ -22,19 +22,13 @@ PROFILES = 50
 #: With more due than this the peers are not asked: they don't end.
 PEERS_UP_TO = 100_000
 
+# The mailboxes are copies of one, with names of their own, so the bench needs to know no columns.
 _FILL = """
-TRUNCATE mailboxes_mailbox, mailboxes_emailserverprofile CASCADE;
-INSERT INTO mailboxes_emailserverprofile (name, description, server_type, location, authentication,
-  credentials, username, password, use_impersonation, verify_tls, maximum_concurrent_connections,
-  maximum_requests_per_second, minimum_polling_interval_minutes, timeout_seconds, is_active)
-SELECT 'bench' || n, '', 0, 'https://mail.example.test/EWS/Exchange.asmx', 3, 0, '', '', false,
-  true, 10, 0, 0, 100, true FROM generate_series(1, %(profiles)s) AS n;
-INSERT INTO mailboxes_serverhealth (profile_id) SELECT id FROM mailboxes_emailserverprofile;
-INSERT INTO mailboxes_mailbox (name, email_address, profile_id, username, password,
-  incoming_method, enabled_for_incoming, is_active)
-SELECT 'm' || n, 'm' || n || '@example.test',
-  (SELECT min(id) FROM mailboxes_emailserverprofile) + n %% %(profiles)s, '', '', 2, true, true
-FROM generate_series(1, %(count)s) AS n;
+INSERT INTO mailboxes_mailbox
+SELECT copy.* FROM mailboxes_mailbox AS first, generate_series(1, %(count)s - 1) AS n,
+  jsonb_populate_record(first, jsonb_build_object(
+    'id', first.id + n, 'name', 'm' || n, 'email_address', 'm' || n || '@example.test',
+    'profile_id', (SELECT min(id) FROM mailboxes_emailserverprofile) + n %% %(profiles)s)) AS copy;
 INSERT INTO mailboxes_schedule (mailbox_id, profile_id, lane, due_at, fence, crashes, recent_items,
   empty_visits, rest, reason, failures, fault_code, fault_text)
 SELECT id, profile_id, 'incoming', now() - random() * interval '5 minutes', 0, 0, 0, 0,
@@ -47,7 +41,20 @@ def fill(count: int) -> None:
     """Make so many mailboxes, all due."""
     from django.db import connection
 
+    from syncservice.mailboxes.models import EmailServerProfile, Mailbox, ServerHealth
+
     with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE mailboxes_mailbox, mailboxes_emailserverprofile CASCADE")
+        profiles = EmailServerProfile.objects.bulk_create(
+            EmailServerProfile(
+                name=f"bench{number}",
+                location="https://mail.example.test/EWS/Exchange.asmx",
+                credentials=EmailServerProfile.Credentials.MAILBOX,
+            )
+            for number in range(PROFILES)
+        )
+        ServerHealth.objects.bulk_create(ServerHealth(profile=profile) for profile in profiles)
+        Mailbox.objects.create(name="m0", email_address="m0@example.test", profile=profiles[0])
         cursor.execute(_FILL, {"count": count, "profiles": PROFILES})
 
 

@@ -40,10 +40,7 @@ class ItemFailureAdmin(ReadOnlyAdmin):
 @admin.register(Alert)
 class AlertAdmin(ReadOnlyAdmin):
     actions = ["resume", "yes", "no", "dismiss"]
-    list_display = [
-        *("last_seen_at", "severity", "mailbox", "profile", "meaning"),
-        *("text", "count", "answer", "ended_at"),
-    ]
+    list_display = ["meaning", "about", "severity", "last_seen_at", "count", "answer", "ended_at"]
     list_filter = ["severity", "code", ("ended_at", admin.EmptyFieldListFilter)]
     list_select_related = ["mailbox", "profile"]
     search_fields = ["mailbox__email_address", "profile__name", "code"]
@@ -52,6 +49,10 @@ class AlertAdmin(ReadOnlyAdmin):
     @admin.display(description=_("meaning"))
     def meaning(self, alert: Alert) -> str:
         return str(alert.entry.meaning)
+
+    @admin.display(description=_("about"))
+    def about(self, alert: Alert) -> str:
+        return str(alert.mailbox or alert.profile)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Alert]:
         return super().get_queryset(request).filter(alerts.visible_to(request.user))

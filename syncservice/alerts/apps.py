@@ -1,10 +1,12 @@
 from typing import Any
 
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy
 
 
 class AlertsConfig(AppConfig):
     name = "syncservice.alerts"
+    verbose_name = gettext_lazy("Alerts")
 
     def ready(self) -> None:
         from syncservice.mailboxes.signals import mailbox_taken_over

@@ -38,6 +38,8 @@ class ItemFailure(models.Model):
     last_seen_at = models.DateTimeField(db_default=Now())
 
     class Meta:
+        verbose_name = _("message that could not be stored")
+        verbose_name_plural = _("messages that could not be stored")
         constraints = [models.UniqueConstraint("mailbox", "item_id", name="one_failure_an_item")]
         indexes = [models.Index("mailbox", condition=Q(state="retrying"), name="failures_to_retry")]
 
@@ -69,20 +71,22 @@ class Alert(models.Model):
     email = models.ForeignKey(Email, models.CASCADE, null=True, related_name="alerts")
     #: On whose wall it hangs, beside the administrators': who owned its subject then. null: nobody.
     owner = models.ForeignKey(User, models.SET_NULL, null=True, related_name="alerts")
-    severity = models.SmallIntegerField(choices=Severity)
+    severity = models.SmallIntegerField(_("level"), choices=Severity)
     code = models.CharField(max_length=100)  # see `catalogue`
     direction = models.CharField(max_length=10, blank=True)  # '': none in particular
     text = models.TextField(blank=True)  # what the server or our code said
     first_seen_at = models.DateTimeField(db_default=Now(), editable=False)
-    last_seen_at = models.DateTimeField(db_default=Now())
-    count = models.PositiveIntegerField(db_default=1)
-    ended_at = models.DateTimeField(null=True)  # null: it still holds
+    last_seen_at = models.DateTimeField(_("last seen"), db_default=Now())
+    count = models.PositiveIntegerField(_("times"), db_default=1)
+    ended_at = models.DateTimeField(_("over since"), null=True)  # null: it still holds
     is_question = models.BooleanField(db_default=False)
-    answer = models.BooleanField(null=True)  # null: not answered
+    answer = models.BooleanField(_("answer"), null=True)  # null: not answered
     answered_by = models.CharField(max_length=150, blank=True, db_default="")
     mailed_at = models.DateTimeField(null=True)  # null: no mail was sent about it
 
     class Meta:
+        verbose_name = _("alert")
+        verbose_name_plural = _("alerts")
         constraints = [
             models.CheckConstraint(
                 name="alert_of_a_mailbox_or_a_profile",

@@ -57,6 +57,10 @@ class Account(EmailEnabled):
 
     name = models.CharField(_("name"), max_length=160)
 
+    class Meta:
+        verbose_name = _("account")
+        verbose_name_plural = _("accounts")
+
     def __str__(self) -> str:
         return self.name
 
@@ -77,11 +81,19 @@ class Contact(PersonalName, EmailEnabled):
 
     account = models.ForeignKey(Account, models.SET_NULL, null=True, blank=True)
 
+    class Meta:
+        verbose_name = _("contact")
+        verbose_name_plural = _("contacts")
+
 
 class Lead(PersonalName, EmailEnabled):
     """Somebody who may become a customer."""
 
     company_name = models.CharField(_("company"), max_length=100, blank=True)
+
+    class Meta:
+        verbose_name = _("lead")
+        verbose_name_plural = _("leads")
 
 
 class Queue(KnowsStoredAddress):
@@ -93,6 +105,8 @@ class Queue(KnowsStoredAddress):
 
     class Meta:
         db_table = "crm_queue"
+        verbose_name = _("queue")
+        verbose_name_plural = _("queues")
 
     def __str__(self) -> str:
         return self.name

@@ -2,10 +2,12 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.db.models.signals import post_save
+from django.utils.translation import gettext_lazy
 
 
 class MailboxesConfig(AppConfig):
     name = "syncservice.mailboxes"
+    verbose_name = gettext_lazy("Mailboxes")
 
     def ready(self) -> None:
         from syncservice.crm.models import Queue, User

@@ -395,18 +395,18 @@ class Direction(models.Model):
         FAILURE = 2, _("failure")
 
     mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="directions")
-    kind = models.CharField(max_length=10, choices=Kind)
-    is_enabled = models.BooleanField(default=False)
+    kind = models.CharField(_("direction"), max_length=10, choices=Kind)
+    is_enabled = models.BooleanField(_("enabled"), default=False)
     #: Why the service switched it off: a fault's code. '': a person did, or it never was on.
-    disabled_code = models.CharField(max_length=100, blank=True)
+    disabled_code = models.CharField(_("switched off by"), max_length=100, blank=True)
     disabled_text = models.TextField(blank=True)
     disabled_at = models.DateTimeField(null=True)
     #: Switched off, but a visit now and then looks whether it works again.
-    is_probed = models.BooleanField(default=False)
-    test_status = models.SmallIntegerField(choices=Test, default=Test.NOT_RUN)
+    is_probed = models.BooleanField(_("looked at now and then"), default=False)
+    test_status = models.SmallIntegerField(_("test"), choices=Test, default=Test.NOT_RUN)
     test_code = models.CharField(max_length=100, blank=True)  # of the fault; '': none
-    test_text = models.TextField(blank=True)
-    tested_at = models.DateTimeField(null=True)
+    test_text = models.TextField(_("result of the test"), blank=True)
+    tested_at = models.DateTimeField(_("tested at"), null=True)
     test_due_at = models.DateTimeField(null=True)  # null: nobody asked for one
     test_attempts = models.PositiveIntegerField(default=0)  # of the test that was asked for
     test_fence = models.BigIntegerField(default=0)  # rises with each attempt: the right to write
@@ -414,6 +414,8 @@ class Direction(models.Model):
     overrides_stamp = models.BooleanField(default=False)
 
     class Meta:
+        verbose_name = _("direction")
+        verbose_name_plural = _("directions")
         constraints = [models.UniqueConstraint("mailbox", "kind", name="one_direction_a_kind")]
         indexes = [
             models.Index("test_due_at", condition=~Q(test_due_at=None), name="tests_by_due_at"),
@@ -518,6 +520,8 @@ class ChangeRecord(models.Model):
     facts = models.JSONField(default=dict)  # never a secret
 
     class Meta:
+        verbose_name = _("change")
+        verbose_name_plural = _("changes")
         indexes = [models.Index("made_at", name="changes_by_time")]
 
     def __str__(self) -> str:
@@ -554,6 +558,8 @@ class Schedule(models.Model):
     fault_text = models.TextField(blank=True)
 
     class Meta:
+        verbose_name = _("schedule")
+        verbose_name_plural = _("schedule")
         constraints = [models.UniqueConstraint("mailbox", "lane", name="one_schedule_a_lane")]
         indexes = [
             models.Index("profile", "due_at", name="schedule_by_due_at"),
@@ -607,7 +613,8 @@ class VisitStatistics(models.Model):
     machine = models.CharField(max_length=320)
 
     class Meta:
-        verbose_name_plural = "visit statistics"
+        verbose_name = _("visit")
+        verbose_name_plural = _("visits")
         indexes = [models.Index("finished_at", name="visits_by_time")]
         constraints = [
             models.UniqueConstraint("mailbox", "lane", "fence", name="one_outcome_a_claim")
