@@ -105,7 +105,7 @@ def _visit_due() -> int:
     from syncservice.mailboxes.schedule import claim_due
     from workers.mailboxes import visit
 
-    claims = claim_due(1000, timedelta(minutes=5))
+    claims = claim_due(1000, timedelta(minutes=5)).messages
     for claim in claims:
         visit(*claim)
     return len(claims)
