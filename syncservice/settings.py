@@ -5,6 +5,7 @@ listed in `.env.example`; names carry their unit. Shells (workers, beat, command
 values and pass plain ones inwards: `domain` and `sync` never import settings.
 """
 
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -40,14 +41,25 @@ if not (DATABASE_URL and REDIS_URL):
     DATABASE_URL = DATABASE_URL or _running.database_url
     REDIS_URL = REDIS_URL or _running.redis_url
 
+#: A lock that somebody else holds is waited for so long; the work is then put off.
+_LOCK_TIMEOUT = read.seconds("DATABASE_LOCK_TIMEOUT_SECONDS", 30, least=0.1, most=3600)
+#: A process that stands still inside a transaction loses it, and its locks, after so long.
+_IDLE_TIMEOUT = read.seconds("DATABASE_IDLE_TIMEOUT_SECONDS", 60, least=0.1, most=3600)
+
 DATABASES = {
     "default": {
         **environ.Env.db_url_config(DATABASE_URL),
-        # A worker that lost its network must not wait for ever on a dead connection.
+        # A process that lost its network must not wait for ever on a dead connection.
         "OPTIONS": {
             "connect_timeout": 5,
             "keepalives_idle": 30,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 60_000,
             "application_name": "syncservice",
+            "options": f"-c lock_timeout={_LOCK_TIMEOUT // timedelta(milliseconds=1)} "
+            "-c idle_in_transaction_session_timeout="
+            f"{_IDLE_TIMEOUT // timedelta(milliseconds=1)}",
             **{key: values[0] for key, values in parse_qs(urlsplit(DATABASE_URL).query).items()},
         },
         #: Seconds a process keeps its connection between two tasks or requests.

@@ -20,7 +20,9 @@ def fault(nature: Nature = Nature.TRANSIENT, scope: Scope = Scope.MAILBOX, **mor
     )  # fmt: skip
 
 
-def mime(subject: str, *, message_id: str | None = None, **headers: str) -> bytes:
+def mime(
+    subject: str, *, message_id: str | None = None, attached: bytes = b"", **headers: str
+) -> bytes:
     """Compose a message whose body names its subject."""
     message = EmailMessage()
     message["From"] = headers.pop("sender", "Ann Ash <ann@customer.test>")
@@ -31,6 +33,8 @@ def mime(subject: str, *, message_id: str | None = None, **headers: str) -> byte
     for name, value in headers.items():
         message[name.replace("_", "-")] = value
     message.set_content(f"The body of {subject}.\n")
+    if attached:
+        message.add_attachment(attached, maintype="application", subtype="pdf", filename="file.pdf")
     return message.as_bytes()
 
 

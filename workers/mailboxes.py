@@ -3,12 +3,19 @@
 import dataclasses
 import socket
 import time
+from contextlib import suppress
 from datetime import timedelta
 
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import (
+    DatabaseError,
+    InterfaceError,
+    OperationalError,
+    close_old_connections,
+    connection,
+)
 
 from syncservice.domain.faults import Fault, FaultError, Nature, Patience, Provenance, Scope
 from syncservice.domain.polling import Pace
@@ -55,6 +62,20 @@ def visit(mailbox_id: int, lane: str, fence: int) -> None:
             _visit(claim)
         except ClaimLost:
             log.info("visit.claim_lost")  # someone claimed it since: their visit counts
+        except (OperationalError, InterfaceError) as error:
+            log.error("visit.database_unavailable", error=str(error).strip().split("\n")[0])
+            _let_go(claim)
+
+
+def _let_go(claim: Claim) -> None:
+    """End the claim of a visit that lost its transaction, if the database answers by now.
+
+    What killed the transaction (a restart, a lock held for too long, a deadlock) is no crash of
+    the visit's own, and must not park the mailbox. If it can't be said, the lease ends it.
+    """
+    connection.close()
+    with suppress(ClaimLost, DatabaseError, InterfaceError):
+        _postpone(claim, settings.POLL_SHORTEST, "the database failed the visit")
 
 
 def _visit(claim: Claim) -> None:
@@ -103,8 +124,8 @@ def _visit_within_slot(claim: Claim, begun: Begun) -> Outcome:
     admit = slots.meter(str(profile.pk), profile.maximum_requests_per_second)
 
     def renew() -> None:
-        schedule.renew(claim, settings.CLAIM_LEASE)
-        slots.take(accounts, holder)
+        if schedule.renew(claim, settings.CLAIM_LEASE):
+            slots.take(accounts, holder)
 
     try:
         with (
