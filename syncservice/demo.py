@@ -75,7 +75,8 @@ def run(seconds: float | None, mail_dir: str | None, once: bool, mailboxes: int)
     environment = {**SCALE, "WEB_BIND": f"127.0.0.1:{web_port}"}
     with whole_service(
         FOLDER, more=tuple(programs), environment_of_processes=environment, fresh=True
-    ) as processes:
+    ) as service:
+        processes = service.processes
         console.print(f"Console: http://127.0.0.1:{web_port}/    Logs: {FOLDER / 'logs'}\n")
         control = SimulatorControl(url)
         _wait_for(port, processes)

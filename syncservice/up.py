@@ -8,30 +8,64 @@ import os
 import secrets
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import environ
 from rich.console import Console
 
 from syncservice import environment
-from syncservice.embedded import EmbeddedServers
+from syncservice.embedded import EmbeddedServers, EmbeddedServersError
 from syncservice.processes import Processes, Program, service_programs
 
 console = Console()
+
+#: How often `up` looks whether the embedded servers still run.
+LOOK_SECONDS = 2.0
 
 
 def run(seconds: float | None) -> int:
     """Run until Ctrl-C, TERM or the time given; return the exit status."""
     environ.Env.read_env(environment.text("ENV_FILE", ".env"))
-    with whole_service(data_folder()):
+    with whole_service(data_folder()) as service:
         from django.conf import settings
 
         console.print(f"The console is at http://{settings.WEB_BIND}/ — Ctrl-C stops everything.")
         console.print(f"Logs: {settings.DATA_FOLDER / 'logs'}")
-        stop_requested().wait(seconds)
+        status = _look_after(service, stop_requested(), seconds)
         console.print("Stopping: running visits get a minute to finish…")
+    return status
+
+
+def _look_after(service: "Service", stop: threading.Event, seconds: float | None) -> int:
+    """Start stores again that end by themselves, until told to stop; return the exit status.
+
+    supervisord looks after the other processes. When it ends itself, so do we: what started us
+    starts everything anew.
+    """
+    end = None if seconds is None else time.monotonic() + seconds
+    told = ""
+    while end is None or time.monotonic() < end:
+        if stop.wait(LOOK_SECONDS if end is None else min(LOOK_SECONDS, end - time.monotonic())):
+            break
+        if not service.processes.is_running():
+            console.print(
+                "supervisord has ended by itself: the end of logs/supervisord.log says why"
+            )
+            return 1
+        try:
+            revived = service.stores.revive() if service.stores else []
+        except EmbeddedServersError as error:
+            if str(error) != told:
+                console.print(str(error))
+            told = str(error)
+        else:
+            for name in revived:
+                console.print(f"{name} had ended by itself and runs again; see logs/{name}.log")
+                told = ""
     return 0
 
 
@@ -47,6 +81,14 @@ def stop_requested() -> threading.Event:
     return event
 
 
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What runs on this machine."""
+
+    processes: Processes
+    stores: EmbeddedServers | None  # None: servers of the operator's own
+
+
 @contextmanager
 def whole_service(
     folder: Path,
@@ -54,12 +96,13 @@ def whole_service(
     more: tuple[Program, ...] = (),
     environment_of_processes: dict[str, str] | None = None,
     fresh: bool = False,
-) -> Iterator[Processes]:
+) -> Iterator[Service]:
     """Run stores and processes for the block; `fresh` empties the database first."""
     os.environ |= {"DATA_FOLDER": str(folder), **(environment_of_processes or {})}
     with ExitStack() as stack:
+        stores = None
         if not os.environ.get("DATABASE_URL"):
-            stack.enter_context(EmbeddedServers(folder))
+            stores = stack.enter_context(EmbeddedServers(folder))
         _prepare(fresh)
         from django.conf import settings
 
@@ -68,7 +111,7 @@ def whole_service(
         )
         stack.callback(processes.stop)
         processes.start()
-        yield processes
+        yield Service(processes, stores)
 
 
 def _prepare(fresh: bool) -> None:

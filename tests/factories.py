@@ -49,6 +49,4 @@ def claim(box: Mailbox, lease: timedelta = LEASE) -> Claim:
     """Claim a due mailbox and begin its visit; the caller made no other due."""
     found = schedule.claim_due(1000, lease).messages
     (ours,) = [message for message in found if message[0] == box.pk]
-    made = Claim(ours[0], Lane(ours[1]), ours[2])
-    schedule.begin(made, lease)
-    return made
+    return schedule.begin(Claim(ours[0], Lane(ours[1]), ours[2]), lease).claim

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
@@ -22,6 +22,7 @@ import redis
 
 from syncservice import embedded
 from syncservice.embedded import EmbeddedServers, EmbeddedServersError, running_urls
+from tests.disks import full, small_disk
 
 REPOSITORY = Path(__file__).parent.parent
 OWNER = """
@@ -383,3 +384,36 @@ def _cwd(process: psutil.Process) -> str:
 def test_where_nothing_runs_nothing_is_found(tmp_path: Path) -> None:
     with pytest.raises(EmbeddedServersError, match="start them with `syncservice up`"):
         running_urls(tmp_path)
+
+
+def test_what_ended_by_itself_is_started_again_on_its_port_with_its_data(
+    servers: EmbeddedServers,
+) -> None:
+    ask(servers.database_url, "CREATE TABLE kept (n int)")
+    ask(servers.database_url, "CHECKPOINT")
+    assert servers.revive() == []
+    for name in ("postgresql", "valkey"):
+        process = process_of(servers, name)
+        process.kill()
+        process.wait()
+        assert servers.revive() == [name]
+    assert ask(servers.database_url, "SELECT count(*) FROM kept") == [(0,)]
+    assert redis.Redis.from_url(servers.redis_url).ping()
+
+
+def test_postgresql_that_a_full_disk_ended_comes_back_when_there_is_room(tmp_path: Path) -> None:
+    with small_disk(tmp_path, 150) as disk, EmbeddedServers(disk / "data") as servers:
+        ask(servers.database_url, "CREATE TABLE kept (n int)")
+        process = process_of(servers, "postgresql")
+        with full(disk), suppress(psutil.NoSuchProcess):
+            while process.status() != psutil.STATUS_ZOMBIE:
+                with suppress(psycopg2.Error):  # its log needs a new file, and finds no room
+                    text = "SELECT pg_logical_emit_message(true, 'x', repeat('y', 1000000))"
+                    ask(servers.database_url, text)
+        assert servers.revive() == ["postgresql"]
+        assert ask(servers.database_url, "SELECT count(*) FROM kept") == [(0,)]
+
+
+def process_of(servers: EmbeddedServers, name: str) -> psutil.Process:
+    state = json.loads((servers.folder / "servers.json").read_text())
+    return psutil.Process(state[name]["pid"])

@@ -26,7 +26,7 @@ from django.db import connections
 from syncservice import logs
 from workers import queues
 
-app = Celery("syncservice")
+app = Celery("syncservice", task_cls="workers.task:RowTask")
 app.conf.update(
     broker_url=settings.REDIS_URL,
     broker_connection_retry_on_startup=True,

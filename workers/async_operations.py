@@ -7,7 +7,6 @@ from uuid import uuid4
 
 import structlog
 from django.conf import settings
-from django.db import close_old_connections
 from django.db.models.functions import Now
 
 from syncservice.alerts import alert_mail, alerts, watch
@@ -42,7 +41,6 @@ TESTS_BUDGET_SECONDS = 60
 @app.task(name="async_operations.run_due_tests")
 def run_due_tests() -> None:
     """Run the tests of mailboxes and profiles that are due; several tasks share them out."""
-    close_old_connections()
     end = time.monotonic() + TESTS_BUDGET_SECONDS
     while time.monotonic() < end and not is_stopping():
         profile_test = connection_tests.claim_due(TEST_LEASE)
@@ -149,7 +147,6 @@ def _meter(profile: EmailServerProfile) -> Callable[[], None]:
 @app.task(name="async_operations.watch_profiles")
 def watch_profiles() -> None:
     """Tell the owners of servers most of whose mailboxes fail; by mail, if they want it (F048)."""
-    close_old_connections()
     watch.watch_profiles()
     watch.warn_of_exchange_online()
     for alert in alert_mail.unsent():
@@ -159,7 +156,6 @@ def watch_profiles() -> None:
 @app.task(name="async_operations.apply_retention")
 def apply_retention() -> None:
     """Delete what has been kept long enough. It may run twice, on any number of workers."""
-    close_old_connections()
     visits, _ = VisitStatistics.objects.filter(
         finished_at__lt=Now() - timedelta(days=settings.STATISTICS_DAYS)
     ).delete()

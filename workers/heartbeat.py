@@ -16,6 +16,7 @@ from django.db import DatabaseError, connection
 
 from syncservice.domain.faults import FaultError
 from workers.shutdown import stopping_for
+from workers.task import first_line
 
 log = structlog.get_logger()
 
@@ -68,4 +69,4 @@ class Heartbeat:
         try:
             self._renew()
         except (DatabaseError, FaultError) as error:  # the next beat tries again
-            log.warning("lease.not_renewed", error=str(error).strip().split("\n")[0])
+            log.warning("lease.not_renewed", error=first_line(error))

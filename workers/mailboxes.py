@@ -9,13 +9,7 @@ from datetime import timedelta
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
-from django.db import (
-    DatabaseError,
-    InterfaceError,
-    OperationalError,
-    close_old_connections,
-    connection,
-)
+from django.db import DatabaseError, InterfaceError, connection
 
 from syncservice.domain.faults import Fault, FaultError, Nature, Patience, Provenance, Scope
 from syncservice.domain.polling import Pace
@@ -31,6 +25,7 @@ from workers.app import app
 from workers.heartbeat import Heartbeat
 from workers.shutdown import is_stopping
 from workers.slots import slots as cluster_slots
+from workers.task import DATABASE_FAILED, first_line
 
 log = structlog.get_logger()
 
@@ -54,17 +49,22 @@ MACHINE = socket.gethostname()[:320]
 
 @app.task(name="mailboxes.visit")
 def visit(mailbox_id: int, lane: str, fence: int) -> None:
-    """Carry one claim to the code that makes the visit, and record what came of it."""
-    claim = Claim(mailbox_id, Lane(lane), fence)
-    close_old_connections()
+    """Make the visit that a message calls for, and record what came of it."""
+    message = Claim(mailbox_id, Lane(lane), fence)
     with structlog.contextvars.bound_contextvars(mailbox_id=mailbox_id, lane=lane, fence=fence):
         try:
-            _visit(claim)
+            begun = schedule.begin(message, settings.CLAIM_LEASE)
+        except ClaimLost:
+            log.info("visit.not_called_for")  # another has made it, or nobody wants it any more
+            return
+        structlog.contextvars.bind_contextvars(fence=begun.claim.fence)
+        try:
+            _visit(begun)
         except ClaimLost:
             log.info("visit.claim_lost")  # someone claimed it since: their visit counts
-        except (OperationalError, InterfaceError) as error:
-            log.error("visit.database_unavailable", error=str(error).strip().split("\n")[0])
-            _let_go(claim)
+        except DATABASE_FAILED as error:
+            log.error("visit.database_unavailable", error=first_line(error))
+            _let_go(begun.claim)
 
 
 def _let_go(claim: Claim) -> None:
@@ -78,15 +78,15 @@ def _let_go(claim: Claim) -> None:
         _postpone(claim, settings.POLL_SHORTEST, "the database failed the visit")
 
 
-def _visit(claim: Claim) -> None:
-    begun = schedule.begin(claim, settings.CLAIM_LEASE)
+def _visit(begun: Begun) -> None:
+    claim = begun.claim
     if is_stopping():
         _postpone(claim, timedelta(0), "its worker was stopped before the visit began")
         return
     if begun.wait is not None:
         _postpone(claim, begun.wait, f"the server is left alone for a while: {begun.wait_reason}")
         return
-    outcome = _visit_within_slot(claim, begun)
+    outcome = _visit_within_slot(begun)
     if outcome.limit is not None and not outcome.requests:
         _postpone(claim, outcome.limit.retry_after or timedelta(0), outcome.limit.text)
         return
@@ -110,8 +110,9 @@ def _postpone(claim: Claim, wait: timedelta, reason: str) -> None:
     log.info("visit.postponed", reason=reason, wait_seconds=wait.total_seconds())
 
 
-def _visit_within_slot(claim: Claim, begun: Begun) -> Outcome:
+def _visit_within_slot(begun: Begun) -> Outcome:
     """Make the visit inside its connection slots; a limit that forbids it is in the outcome."""
+    claim = begun.claim
     mapping = MailboxMapping.objects.filter(mailbox=begun.mailbox, ended_at=None).first()
     queue_id = mapping.queue_id if mapping else None
     inbox = Inbox(claim, queue_id, settings.ITEM_ATTEMPTS, begun.mailbox.email_since)

@@ -17,8 +17,8 @@ from django.db.models.functions import Greatest, Now
 
 from syncservice.domain.polling import Rest
 from syncservice.mailboxes.models import EmailServerProfile, Lane, Mailbox, Schedule
-from syncservice.mailboxes.server_health import allowed_connections
 
+_BEGIN = files(__package__).joinpath("begin.sql").read_text()
 _CLAIM_DUE = files(__package__).joinpath("claim_due.sql").read_text()
 _PLAN = files(__package__).joinpath("plan.sql").read_text()
 
@@ -112,6 +112,7 @@ def fence_off(mailbox_id: int) -> None:
 class Begun:
     """What a visit knows at its start."""
 
+    claim: Claim
     mailbox: Mailbox
     profile: EmailServerProfile  # with its health
     crashes: int  # visits before this one that died without progress, in a row
@@ -120,27 +121,31 @@ class Begun:
     wait_reason: str
 
 
-def begin(claim: Claim, lease: timedelta) -> Begun:
-    """Start the visit of a claim, whose lease begins anew: it does not pay for the queue's wait.
+def begin(message: Claim, lease: timedelta) -> Begun:
+    """Start the visit that a message calls for; its lease begins anew.
 
-    A claim can be begun once, so a message that is delivered again finds nothing to do. Raise
-    ClaimLost then, and when another claim was made.
+    A message is a call, not the right itself: when its claim ran out in a queue that is longer than
+    a lease, and a newer one was made that nobody has begun, that one is begun and returned. Else
+    such a queue would hold nothing but claims that are over. A claim is begun once, so a message
+    that is delivered again finds nothing to do. Raise ClaimLost then.
     """
-    lane = _held(claim).filter(started_at=None)
-    if not lane.update(started_at=Now(), due_at=Now() + lease):
-        raise ClaimLost(claim)
-    mailbox = Mailbox.objects.select_related("profile__health").get(pk=claim.mailbox_id)
+    parameters: dict[str, Any] = {
+        "mailbox": message.mailbox_id,
+        "lane": message.lane,
+        "fence": message.fence,
+        "lease": lease,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_BEGIN, parameters)
+        row = cursor.fetchone()
+    if row is None:
+        raise ClaimLost(message)
+    fence, crashes, connections, wait = row
+    # Read behind the claim: who changes the mailbox from here on ends the claim with it.
+    mailbox = Mailbox.objects.select_related("profile__health").get(pk=message.mailbox_id)
     assert mailbox.profile is not None, "a mailbox without a profile is never scheduled (F086)"
-    crashes, connections, wait = (
-        Schedule.objects.filter(mailbox=claim.mailbox_id, lane=claim.lane)
-        .values_list(
-            "crashes",
-            allowed_connections("profile__"),
-            F("profile__health__not_before") - Now(),
-        )
-        .get()
-    )
     return Begun(
+        claim=Claim(message.mailbox_id, message.lane, fence),
         mailbox=mailbox,
         profile=mailbox.profile,
         crashes=crashes,

@@ -130,9 +130,7 @@ def test_the_lanes_of_a_mailbox_have_schedules_and_counters_of_their_own():
 
 def begun(mailbox_id: int) -> Claim:
     row = Schedule.objects.get(mailbox=mailbox_id)
-    claim = Claim(mailbox_id, Lane(row.lane), row.fence)
-    schedule.begin(claim, LEASE)
-    return claim
+    return schedule.begin(Claim(mailbox_id, Lane(row.lane), row.fence), LEASE).claim
 
 
 def test_a_visit_does_not_pay_for_the_wait_in_the_queue():
@@ -150,6 +148,19 @@ def test_a_claim_is_begun_once_however_often_its_message_comes():
     claim = begun(box.pk)
     with pytest.raises(ClaimLost):
         schedule.begin(claim, LEASE)
+
+
+def test_a_message_whose_claim_ran_out_in_the_queue_begins_the_newer_one():
+    box = factories.mailbox()
+    ((_, lane, fence),) = schedule.claim_due(10, LEASE).messages
+    Schedule.objects.update(due_at=Now())
+    assert claimed() == [box.pk]  # once more; its message waits behind the first
+    first = Claim(box.pk, Lane(lane), fence)
+    begun = schedule.begin(first, LEASE)
+    assert begun.claim.fence == fence + 1
+    for message in (first, begun.claim):
+        with pytest.raises(ClaimLost):
+            schedule.begin(message, LEASE)
 
 
 def test_a_renewed_claim_lives_on_and_a_lost_one_can_not_be_renewed():
