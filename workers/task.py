@@ -12,7 +12,7 @@ log = structlog.get_logger()
 DATABASE_FAILED = (OperationalError, InterfaceError)
 
 
-class RowTask(celery.Task):
+class RowTask(celery.Task):  # type: ignore[type-arg] # not generic when it runs
     """A task that a database's failure ends with one line in the log: its row brings it round."""
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:

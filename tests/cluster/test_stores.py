@@ -142,7 +142,8 @@ def cluster(environment, start_worker, start_beat) -> Iterator[Cluster]:
         boxes = [factories.mailbox(profile=profile) for _ in range(BOXES)]
         for box in boxes:
             simulator.control.create_mailbox(box.email_address, "pw")
-        cluster = Cluster(simulator, boxes, start_worker(), start_beat())
+        worker = start_worker(options=("--without-gossip", "--without-mingle"))
+        cluster = Cluster(simulator, boxes, worker, start_beat())
         cluster.deliver()
         cluster.settle()
         yield cluster
