@@ -373,10 +373,9 @@ class MailboxAdmin(ScheduledAdmin):
 
     @admin.action(description=_("Switch on without a test"), permissions=["change"])
     def switch_on(self, request: HttpRequest, chosen: QuerySet[Mailbox]) -> None:
-        actor = request.user.get_username()
-        for mailbox in chosen:
-            directions.enable([mailbox.pk], directions.used(mailbox), actor)
-        self.tell(request, len(chosen))
+        ids = list(chosen.values_list("pk", flat=True))
+        directions.enable_used(ids, request.user.get_username())
+        self.tell(request, len(ids))
 
     @admin.action(description=_("Switch off"), permissions=["change"])
     def switch_off(self, request: HttpRequest, chosen: QuerySet[Mailbox]) -> None:

@@ -381,8 +381,8 @@ def decide_approval(mailboxes: Iterable[int], actor: str, *, approved: bool) -> 
     changed = list(rows.exclude(email_address="").exclude(approval=approval).defer("password"))
     ids = [mailbox.pk for mailbox in changed]
     Mailbox.objects.filter(pk__in=ids).update(approval=approval)
-    for mailbox in changed:
-        audit.note(actor, "mailbox.approved" if approved else "mailbox.rejected", mailbox=mailbox)
+    verb = "mailbox.approved" if approved else "mailbox.rejected"
+    audit.note_all(audit.change(actor, verb, mailbox=mailbox) for mailbox in changed)
     schedule.plan(ids)
     return len(ids)
 
@@ -404,7 +404,9 @@ def apply_defaults(mailboxes: Iterable[int], actor: str) -> int:
     changed = list(rows.select_related("profile").defer("password").order_by("pk"))
     for mailbox in changed:
         _set_defaults(mailbox, organisation)
-        audit.note(actor, "mailbox.defaults_applied", mailbox=mailbox)
+    audit.note_all(
+        audit.change(actor, "mailbox.defaults_applied", mailbox=mailbox) for mailbox in changed
+    )
     methods = ["incoming_method", "outgoing_method", "act_method"]
     Mailbox.objects.bulk_update(changed, ["profile", *methods], batch_size=1000)
     schedule.plan(chosen)
