@@ -298,11 +298,15 @@ def _set_defaults(mailbox: Mailbox, organisation: Organisation) -> None:
         mailbox.act_method = ActMethod.NONE
 
 
-def provide_missing() -> int:
-    """Make the mailboxes of users and queues that came without (an import, for example)."""
+def provide_missing(limit: int) -> int:
+    """Make the mailboxes of users and queues that came without (an import, for example).
+
+    At most of `limit` of each; return of how many.
+    """
+    in_force = MailboxMapping.objects.filter(ended_at=None)
     missing: list[Owner] = [
-        *User.objects.exclude(mailboxmapping__in=MailboxMapping.objects.filter(ended_at=None)),
-        *Queue.objects.exclude(mailboxmapping__in=MailboxMapping.objects.filter(ended_at=None)),
+        *User.objects.exclude(mailboxmapping__in=in_force)[:limit],
+        *Queue.objects.exclude(mailboxmapping__in=in_force)[:limit],
     ]
     for owner in missing:
         with transaction.atomic():
