@@ -15,7 +15,6 @@ from bench.environment import servers
 FAILED_SHARE = 20
 
 _FILL = """
-TRUNCATE mailboxes_mailbox, crm_email, crm_user RESTART IDENTITY CASCADE;
 INSERT INTO crm_user (username, email, is_staff, is_superuser, password, first_name, last_name,
                       is_active, date_joined)
 SELECT 'u' || n, '', n = 1, n = 1, '', '', '', true, now() FROM generate_series(1, 100) AS n;
@@ -82,8 +81,14 @@ def _fill(rows: int) -> None:
     from syncservice.mailboxes.administration import save_profile
     from syncservice.mailboxes.models import Mailbox
 
-    save_profile("bench", location="https://a.test/", username="svc", password="bench")
     with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE mailboxes_mailbox, crm_email, crm_user RESTART IDENTITY CASCADE")
+        save_profile(
+            "bench",
+            location="https://mail.example.test/EWS/Exchange.asmx",
+            username="svc",
+            password="bench",
+        )
         cursor.execute(_FILL, {"rows": rows, "failed": rows // FAILED_SHARE})
         schedule.plan(Mailbox.objects.values_list("pk", flat=True))
         cursor.execute("VACUUM ANALYZE")
@@ -128,7 +133,7 @@ def _acts() -> dict[str, Act]:
         "page_failures": (admin, "/admin/alerts/itemfailure/"),
     }
     return {
-        "to_retry": (None, inbox.to_retry),
+        "to_retry": (None, lambda: inbox.to_retry(256)),
         "fail_50": (
             None,
             lambda: inbox.store(NotFetched(f"item{n}", 1, bad, "") for n in range(1, 51)),
