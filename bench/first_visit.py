@@ -26,7 +26,7 @@ TABLES = ("crm_email", "crm_activityparty", "crm_attachment", "mailboxes_remotei
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--messages", type=int, nargs="*", default=[2_000, 10_000])
+    parser.add_argument("--messages", type=int, nargs="*", default=[1_000, 5_000])
     options = parser.parse_args()
     with servers(), simulator() as url:
         profile = exchange_profile(url)

@@ -26,7 +26,9 @@ from django.db import connections
 from syncservice import logs
 from workers import queues
 
-app = Celery("syncservice")
+# Without Celery's own care for Django, which opens a connection to PostgreSQL anew for each task.
+# Each task of ours begins with `close_old_connections`, which ends those too old or broken.
+app = Celery("syncservice", fixups=[])
 app.conf.update(
     broker_url=settings.REDIS_URL,
     broker_connection_retry_on_startup=True,
