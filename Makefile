@@ -36,6 +36,10 @@ bench: .venv/installed-dev  ## A line a bench
 	$(BIN)/python -m bench.isolation
 	$(BIN)/python -m bench.intervals --mailboxes 10000
 	$(BIN)/python -m bench.incoming_exchange
+	$(BIN)/python -m bench.first_visit
+	$(BIN)/python -m bench.crowds
+	$(BIN)/python -m bench.history
+	$(BIN)/python -m bench.flood
 
 lock: .venv/installed-dev  ## Renew the hash-locked requirements after a change of pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --extra demo --universal --python-version 3.11 \

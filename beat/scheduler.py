@@ -29,6 +29,8 @@ log = structlog.get_logger()
 
 #: After a tick that found work: freed connections are used again at once.
 SOON_SECONDS = 0.05
+#: Messages that may wait in a queue before Celery's own entries add none.
+ENTRIES_AHEAD = 100
 VISIT = "mailboxes.visit"  # of workers/mailboxes.py
 
 
@@ -68,10 +70,16 @@ class MailboxScheduler(Scheduler):
         return 0
 
     def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
-        """Publish one of Celery's own entries; Celery would print a traceback for an outage."""
+        """Publish one of Celery's own entries, if its queue doesn't hold many already.
+
+        Rows say what is to be done, so messages that nobody takes are of no use: those of a day
+        without workers would be 50,000. Celery would print a traceback for an outage.
+        """
+        queue, _, _ = entry.task.partition(".")
         try:
-            self.apply_async(entry, producer=producer, advance=False)
-        except SchedulingError as error:
+            if self.producer.channel.client.llen(queue) < ENTRIES_AHEAD:
+                self.apply_async(entry, producer=producer, advance=False)
+        except (SchedulingError, *self._broker_errors()) as error:
             log.error("entry.not_sent", entry=entry.name, error=str(error))
 
     def _broker_errors(self) -> tuple[type[BaseException], ...]:

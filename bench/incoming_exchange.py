@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--idle-visits", type=int, default=300)
     options = parser.parse_args()
-    with servers(), _simulator() as url:
+    with servers(), simulator() as url:
         from syncservice.simulator.exchange.control import SimulatorControl
         from syncservice.simulator.letters import Letters
 
@@ -34,7 +34,7 @@ def main() -> None:
         control.create_mailboxes(dict.fromkeys(boxes, PASSWORD))
         for address in boxes:
             control.deliver_many([(address, message) for message in mail])
-        profile = _profile(url)
+        profile = exchange_profile(url)
 
         ours, share, peer_all, peer_only = [], [], [], []
         for address in boxes:  # in turn, so that a noisy moment hits them all
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 @contextmanager
-def _simulator() -> Iterator[str]:
+def simulator() -> Iterator[str]:
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "syncservice.simulator.exchange", "--port", "0"),
@@ -77,7 +77,7 @@ def _simulator() -> Iterator[str]:
         process.wait()
 
 
-def _profile(url: str):
+def exchange_profile(url: str):
     from syncservice.mailboxes.administration import save_profile
 
     return save_profile(
@@ -96,10 +96,10 @@ def _first_visit(address: str, profile) -> None:
 
     Email.objects.all().delete()
     add_mailbox(address, profile)
-    _visit_due()
+    visit_due()
 
 
-def _visit_due() -> int:
+def visit_due() -> int:
     from datetime import timedelta
 
     from syncservice.mailboxes.schedule import claim_due
@@ -122,7 +122,7 @@ def _idle(control, address: str, visits: int) -> tuple[float, float]:
     def again() -> None:
         for _ in range(visits):
             ours.update(due_at=Now())
-            _visit_due()
+            visit_due()
 
     seconds = _timed(again)
     last = VisitStatistics.objects.filter(mailbox__email_address=address).order_by("-fence")

@@ -33,16 +33,16 @@ def main() -> None:
         os.environ["LOG_LEVEL"] = "info"
         client = redis.Redis.from_url(settings.REDIS_URL)
         logs = {queue: Path(folder, queue) for queue in QUEUES}
-        workers = [_worker(queue, log) for queue, log in logs.items()]
+        workers = [start_worker(queue, log) for queue, log in logs.items()]
         try:
             for queue in QUEUES:
-                _ping(app, queue, logs[queue])  # it is up
-            idle = {queue: _latency(app, queue, logs[queue]) for queue in QUEUES}
+                ping(app, queue, logs[queue])  # it is up
+            idle = {queue: latency(app, queue, logs[queue]) for queue in QUEUES}
             figures = [f"idle={1000 * statistics.mean(idle.values()):.1f}ms"]
             for flooded in QUEUES:
                 _flood(app, flooded)
                 for queue in set(QUEUES) - {flooded}:
-                    seconds = _latency(app, queue, logs[queue])
+                    seconds = latency(app, queue, logs[queue])
                     assert client.llen(flooded), "the flood ended too soon"
                     ratio = seconds / idle[queue]
                     figures.append(f"{queue}_beside_{flooded}={1000 * seconds:.1f}ms({ratio:.1f}x)")
@@ -55,7 +55,7 @@ def main() -> None:
     print("isolation  " + "  ".join(figures) + f"  median_of={PINGS}")
 
 
-def _worker(queue: str, log: Path) -> subprocess.Popen[bytes]:
+def start_worker(queue: str, log: Path) -> subprocess.Popen[bytes]:
     celery = (sys.executable, "-m", "celery", "-A", "workers.app", "worker")
     name = ("-Q", queue, "-n", f"{queue}@bench", "--without-gossip", "--without-mingle")
     with log.open("wb") as output:
@@ -72,11 +72,11 @@ def _flood(app: "celery.Celery", queue: str) -> None:  # noqa: F821
             app.send_task("celery.accumulate", queue=queue, producer=producer, retry=False)
 
 
-def _latency(app: "celery.Celery", queue: str, log: Path) -> float:  # noqa: F821
-    return statistics.median(_ping(app, queue, log) for _ in range(PINGS))
+def latency(app: "celery.Celery", queue: str, log: Path) -> float:  # noqa: F821
+    return statistics.median(ping(app, queue, log) for _ in range(PINGS))
 
 
-def _ping(app: "celery.Celery", queue: str, log: Path) -> float:  # noqa: F821
+def ping(app: "celery.Celery", queue: str, log: Path) -> float:  # noqa: F821
     with log.open("rb") as lines:
         lines.seek(0, 2)
         began = time.perf_counter()

@@ -207,3 +207,31 @@ def test_a_refused_mailbox_leaves_no_queue_behind():
     refused = run("mailbox", "add", "a@b.test", "--profile", "None such", "--queue", "Support")
     assert refused.exit_code == 2
     assert not Queue.objects.exists()
+
+
+def test_a_thousand_mailboxes_and_one_are_all_listed():
+    profile = factories.profile()
+    Mailbox.objects.bulk_create(
+        Mailbox(name="x", email_address=f"user{number}@example.test", profile=profile)
+        for number in range(1001)
+    )
+    assert len(told("mailbox", "list")) == 1001
+
+
+def test_profiles_are_listed_by_one_statement(django_assert_num_queries):
+    for number in range(3):
+        factories.mailbox(profile=factories.profile(name=f"p{number}"))
+    with django_assert_num_queries(1):
+        assert [row["mailboxes"] for row in told("profile", "list")] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("command", ["alerts", "failures"])
+def test_a_long_list_is_cut_and_says_so(command):
+    box = factories.mailbox()
+    for number in range(3):
+        alerts.raise_for_mailbox(box.pk, Severity.ERROR, f"test.{number}")
+        ItemFailure.objects.create(mailbox=box, item_id=str(number), state="retrying")
+    result = run(command, "--json", "--limit", "2")
+    assert len(json.loads(result.stdout)) == 2
+    assert result.stderr == "only the newest 2 are listed; --limit lists more\n"
+    assert run(command, "--json", "--limit", "3").stderr == ""

@@ -26,7 +26,9 @@ from django.db import connections
 from syncservice import logs
 from workers import queues
 
-app = Celery("syncservice", task_cls="workers.task:RowTask")
+# Without Celery's own care for Django, which opens a connection to PostgreSQL anew for each task:
+# `RowTask` ends those too old or broken.
+app = Celery("syncservice", task_cls="workers.task:RowTask", fixups=[])
 app.conf.update(
     broker_url=settings.REDIS_URL,
     broker_connection_retry_on_startup=True,

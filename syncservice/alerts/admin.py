@@ -15,7 +15,7 @@ class ItemFailureAdmin(ReadOnlyAdmin):
     actions = ["retry", "dismiss"]
     exclude = ["subject"]
     list_display = ["last_seen_at", "mailbox", "masked", "state", "code", "reason", "attempts"]
-    list_filter = ["state", "code"]
+    list_filter = ["state"]
     list_select_related = ["mailbox"]
     search_fields = ["mailbox__email_address", "reason", "code"]
     ordering = ["-last_seen_at"]
@@ -41,7 +41,7 @@ class ItemFailureAdmin(ReadOnlyAdmin):
 class AlertAdmin(ReadOnlyAdmin):
     actions = ["resume", "yes", "no", "dismiss"]
     list_display = ["meaning", "about", "severity", "last_seen_at", "count", "answer", "ended_at"]
-    list_filter = ["severity", "code", ("ended_at", admin.EmptyFieldListFilter)]
+    list_filter = ["severity", ("ended_at", admin.EmptyFieldListFilter)]
     list_select_related = ["mailbox", "profile"]
     search_fields = ["mailbox__email_address", "profile__name", "code"]
     ordering = ["-last_seen_at"]

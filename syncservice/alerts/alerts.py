@@ -144,10 +144,15 @@ def end_for_profile(profile_id: int) -> None:
 def dismiss(alerts: Iterable[int], actor: str) -> int:
     """Take alerts off the walls; what still holds is told again when it repeats."""
     chosen = Alert.objects.filter(pk__in=list(alerts), ended_at=None, is_question=False)
-    for alert in chosen.select_related("mailbox", "profile"):
-        audit.note(
+    known = chosen.select_related("mailbox", "profile").defer(
+        "mailbox__password", "profile__password", "profile__outgoing_password"
+    )
+    audit.note_all(
+        audit.change(
             actor, "alert.dismissed", mailbox=alert.mailbox, profile=alert.profile, code=alert.code
         )
+        for alert in known
+    )
     return chosen.update(ended_at=Now())
 
 
@@ -224,7 +229,7 @@ def resume_parked(mailbox_id: int) -> int:
     parked = Schedule.objects.filter(mailbox=mailbox_id, parked_at__isnull=False)
     lanes = [Lane(lane) for lane in parked.values_list("lane", flat=True)]
     for lane in lanes:
-        schedule.wake(mailbox_id, lane, "resumed by an administrator")
+        schedule.wake([mailbox_id], lane, "resumed by an administrator")
     alert = Alert.objects.filter(mailbox=mailbox_id, code=PARKED, ended_at=None)
     alert.update(ended_at=Now())
     return len(lanes)

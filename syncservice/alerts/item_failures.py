@@ -20,8 +20,7 @@ def retry(failures: Iterable[int]) -> int:
     mailboxes = set(chosen.values_list("mailbox", flat=True))
     schedule.lock(mailboxes)
     count = chosen.update(state=State.RETRYING, attempts=0)
-    for mailbox_id in mailboxes:
-        schedule.wake(mailbox_id, Lane.INCOMING, "messages are to be tried again")
+    schedule.wake(mailboxes, Lane.INCOMING, "messages are to be tried again")
     return count
 
 

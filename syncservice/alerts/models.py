@@ -41,7 +41,14 @@ class ItemFailure(models.Model):
         verbose_name = _("message that could not be stored")
         verbose_name_plural = _("messages that could not be stored")
         constraints = [models.UniqueConstraint("mailbox", "item_id", name="one_failure_an_item")]
-        indexes = [models.Index("mailbox", condition=Q(state="retrying"), name="failures_to_retry")]
+        indexes = [
+            models.Index(
+                *("mailbox", "state", "last_seen_at"),
+                name="open_failures",
+                condition=~Q(state__in=["resolved", "dismissed"]),  # `DONE`
+            ),
+            models.Index("last_seen_at", name="failures_by_time"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.code}: {self.reason}"
@@ -100,7 +107,11 @@ class Alert(models.Model):
                 nulls_distinct=False,
             ),
         ]
-        indexes = [models.Index("owner", "ended_at", name="alerts_of_a_wall")]
+        indexes = [
+            models.Index("owner", "ended_at", name="alerts_of_a_wall"),
+            models.Index("last_seen_at", name="alerts_by_time"),
+            models.Index("ended_at", condition=~Q(ended_at=None), name="alerts_over"),
+        ]
         permissions = [("view_every_alert", "Can see the alerts of everybody")]
 
     def __str__(self) -> str:

@@ -36,7 +36,12 @@ class MailboxStatus:
     failures: int  # item failures that are not resolved
 
 
+# Counts are of the page's mailboxes only: an OFFSET would reckon those of the pages before, too.
 _OVERVIEW = """
+WITH page AS (
+  SELECT * FROM mailboxes_mailbox WHERE profile_id IS NOT NULL OR %(every)s
+  ORDER BY email_address, id LIMIT %(limit)s OFFSET %(offset)s
+)
 SELECT mailbox.id, mailbox.email_address,
        coalesce(nullif(trim(owner.first_name || ' ' || owner.last_name), ''), owner.username,
                 queue.name, ''),
@@ -47,7 +52,7 @@ SELECT mailbox.id, mailbox.email_address,
        (SELECT count(*) FROM mailboxes_remoteitem AS item WHERE item.mailbox_id = mailbox.id),
        (SELECT count(*) FROM alerts_itemfailure AS failure
         WHERE failure.mailbox_id = mailbox.id AND failure.state NOT IN ('resolved', 'dismissed'))
-FROM mailboxes_mailbox AS mailbox
+FROM page AS mailbox
 LEFT JOIN mailboxes_schedule AS schedule
   ON schedule.mailbox_id = mailbox.id AND schedule.lane = 'incoming'
 LEFT JOIN mailboxes_direction AS direction
@@ -56,14 +61,14 @@ LEFT JOIN mailboxes_mailboxmapping AS mapping
   ON mapping.mailbox_id = mailbox.id AND mapping.ended_at IS NULL
 LEFT JOIN crm_user AS owner ON owner.id = mapping.user_id
 LEFT JOIN crm_queue AS queue ON queue.id = mapping.queue_id
-WHERE mailbox.profile_id IS NOT NULL OR %(every)s
-ORDER BY mailbox.email_address
-LIMIT %(limit)s OFFSET %(offset)s
+ORDER BY mailbox.email_address, mailbox.id
 """
 
 
-def overview(limit: int = 1000, offset: int = 0, *, every: bool = False) -> list[MailboxStatus]:
-    """Return the mailboxes by address, at most `limit` of them from `offset` on.
+def overview(
+    limit: int | None = None, offset: int = 0, *, every: bool = False
+) -> list[MailboxStatus]:
+    """Return the mailboxes by address, at most `limit` (None: all) of them from `offset` on.
 
     Those without a server profile are no part of the service (F086); `every` returns them too.
     """

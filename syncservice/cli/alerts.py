@@ -5,14 +5,15 @@ from typing import Any
 import click
 
 from syncservice.cli.django_setup import set_up_django
-from syncservice.cli.output import as_json_option, show_rows
+from syncservice.cli.output import as_json_option, limit_option, newest, show_rows
 
 
 @click.group(invoke_without_command=True)
 @as_json_option
 @click.option("--ended", is_flag=True, help="Those that are over, too.")
+@limit_option
 @click.pass_context
-def alerts(context: click.Context, as_json: bool, ended: bool) -> None:
+def alerts(context: click.Context, as_json: bool, ended: bool, limit: int) -> None:
     """What people have to know of mailboxes and servers; without a command, list it."""
     if context.invoked_subcommand is not None:
         return
@@ -24,7 +25,8 @@ def alerts(context: click.Context, as_json: bool, ended: bool) -> None:
     )
     if not ended:
         rows = rows.filter(ended_at=None)
-    show_rows([_row(row, as_json) for row in rows.order_by("-last_seen_at")], as_json)
+    rows = rows.order_by("-last_seen_at")
+    show_rows([_row(row, as_json) for row in newest(rows, limit)], as_json)
 
 
 def _row(alert: Any, in_full: bool) -> dict[str, Any]:
@@ -77,8 +79,9 @@ def dismiss(alert_ids: tuple[int, ...]) -> None:
 
 @click.group(invoke_without_command=True)
 @as_json_option
+@limit_option
 @click.pass_context
-def failures(context: click.Context, as_json: bool) -> None:
+def failures(context: click.Context, as_json: bool, limit: int) -> None:
     """Messages that could not become records; without a command, list them and why."""
     if context.invoked_subcommand is not None:
         return
@@ -86,7 +89,7 @@ def failures(context: click.Context, as_json: bool) -> None:
     from syncservice.alerts.item_failures import MASK
     from syncservice.alerts.models import ItemFailure
 
-    open_ones = ItemFailure.objects.exclude(state__in=ItemFailure.DONE)
+    open_ones = ItemFailure.objects.exclude(state__in=ItemFailure.DONE).order_by("-last_seen_at")
     rows = [
         {
             "id": row.pk,
@@ -99,7 +102,7 @@ def failures(context: click.Context, as_json: bool) -> None:
             "last_seen": row.last_seen_at,
             "item_id": row.item_id,
         }
-        for row in open_ones.select_related("mailbox").order_by("-last_seen_at")
+        for row in newest(open_ones.select_related("mailbox").defer("mailbox__password"), limit)
     ]
     show_rows(rows, as_json)
 

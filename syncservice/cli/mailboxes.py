@@ -344,12 +344,14 @@ def enable(kinds: tuple[str, ...], **chosen: Any) -> None:
     """Switch directions on without a test; `syncservice mailbox test` is safer."""
     set_up_django()
     from syncservice.mailboxes import audit, directions
-    from syncservice.mailboxes.models import Direction, Mailbox
+    from syncservice.mailboxes.models import Direction
 
-    count = 0
-    for box in Mailbox.objects.filter(pk__in=_ids(**chosen)).defer("password"):
-        wanted = [Direction.Kind(kind) for kind in kinds] or directions.used(box)
-        count += directions.enable([box.pk], wanted, audit.COMMAND_LINE)
+    ids = _ids(**chosen)
+    if kinds:
+        wanted = [Direction.Kind(kind) for kind in kinds]
+        count = directions.enable(ids, wanted, audit.COMMAND_LINE)
+    else:
+        count = directions.enable_used(ids, audit.COMMAND_LINE)
     click.echo(f"{count} directions are switched on")
 
 
@@ -410,7 +412,7 @@ def sync_now(**chosen: Any) -> None:
     from syncservice.mailboxes.models import Lane
 
     ids = _ids(**chosen)
-    woken = sum(schedule.wake(box, Lane.INCOMING, "asked for by hand") for box in ids)
+    woken = schedule.wake(ids, Lane.INCOMING, "asked for by hand")
     click.echo(f"{woken} of {len(ids)} mailboxes are due now")
 
 

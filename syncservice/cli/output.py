@@ -16,6 +16,19 @@ PATIENCE_SECONDS = 60
 as_json_option = click.option("--json", "as_json", is_flag=True, help="For machines.")
 
 
+limit_option = click.option(
+    "--limit", default=1000, show_default=True, type=click.IntRange(1), help="Rows at most."
+)
+
+
+def newest(rows: Any, limit: int) -> list[Any]:
+    """Return the first `limit` rows of a query, and say so when there are more."""
+    found = list(rows[: limit + 1])
+    if len(found) > limit:
+        click.echo(f"only the newest {limit} are listed; --limit lists more", err=True)
+    return found[:limit]
+
+
 def show_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
     """Print rows as a table for people, or as JSON for machines."""
     if as_json:

@@ -117,8 +117,11 @@ def set_profile(
 def list_profiles(as_json: bool) -> None:
     """List the profiles."""
     set_up_django()
+    from django.db.models import Count
+
     from syncservice.mailboxes.models import EmailServerProfile
 
+    profiles = EmailServerProfile.objects.order_by("name").defer(*_SECRETS)
     rows = [
         {
             "name": row.name,
@@ -126,9 +129,9 @@ def list_profiles(as_json: bool) -> None:
             "location": row.location,
             "connections": row.maximum_concurrent_connections,
             "active": row.is_active,
-            "mailboxes": row.mailboxes.count(),
+            "mailboxes": row.number,
         }
-        for row in EmailServerProfile.objects.order_by("name").defer(*_SECRETS)
+        for row in profiles.annotate(number=Count("mailboxes"))
     ]
     show_rows(rows, as_json)
 

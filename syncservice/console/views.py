@@ -60,6 +60,16 @@ class _EveryMailbox:
         return glance.overview(limit=rows.stop - rows.start, offset=rows.start)
 
 
+class _Counted(Paginator):
+    """Pages of a query whose length is known by other means than running it."""
+
+    count = 0
+
+    def __init__(self, rows: Any, number: int, per_page: int) -> None:
+        super().__init__(rows, per_page)
+        self.count = number
+
+
 @staff_only
 def overview(request: HttpRequest) -> HttpResponse:
     summary = totals()
@@ -99,7 +109,7 @@ def mailbox(request: HttpRequest, mailbox_id: int) -> HttpResponse:
             *failures.exclude(state__in=ItemFailure.DONE)[:FAILURES_SHOWN],
             *failures.filter(state__in=ItemFailure.DONE)[:VISITS_SHOWN],
         ],
-        "page": Paginator(emails, EMAILS_A_PAGE).get_page(request.GET.get("page")),
+        "page": _Counted(emails, received.count(), EMAILS_A_PAGE).get_page(request.GET.get("page")),
     }
     return render(request, "console/mailbox.html", context)
 

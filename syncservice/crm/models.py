@@ -10,7 +10,7 @@ from django.contrib.auth.models import AbstractUser
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import HashIndex
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models.functions import Now, Upper
 from django.utils.translation import gettext_lazy as _
 
 from syncservice.crm.ids import activity_id
@@ -36,6 +36,9 @@ class User(AbstractUser, KnowsStoredAddress):
     """A CRM user; the reference's system user."""
 
     ADDRESS = "email"
+
+    class Meta(AbstractUser.Meta):
+        indexes = [models.Index(Upper("email"), name="users_by_address")]  # as `iexact` compares
 
 
 class EmailEnabled(models.Model):
@@ -160,6 +163,7 @@ class Email(models.Model):
         indexes = [
             # Message ids come from strangers and may be longer than a B-tree entry can be.
             HashIndex(fields=["message_id"], name="email_by_message_id"),
+            models.Index("received_at", "id", name="email_by_time"),
         ]
 
     def __str__(self) -> str:

@@ -298,11 +298,15 @@ def _set_defaults(mailbox: Mailbox, organisation: Organisation) -> None:
         mailbox.act_method = ActMethod.NONE
 
 
-def provide_missing() -> int:
-    """Make the mailboxes of users and queues that came without (an import, for example)."""
+def provide_missing(limit: int) -> int:
+    """Make the mailboxes of users and queues that came without (an import, for example).
+
+    At most of `limit` of each; return of how many.
+    """
+    in_force = MailboxMapping.objects.filter(ended_at=None)
     missing: list[Owner] = [
-        *User.objects.exclude(mailboxmapping__in=MailboxMapping.objects.filter(ended_at=None)),
-        *Queue.objects.exclude(mailboxmapping__in=MailboxMapping.objects.filter(ended_at=None)),
+        *User.objects.exclude(mailboxmapping__in=in_force)[:limit],
+        *Queue.objects.exclude(mailboxmapping__in=in_force)[:limit],
     ]
     for owner in missing:
         with transaction.atomic():
@@ -381,8 +385,8 @@ def decide_approval(mailboxes: Iterable[int], actor: str, *, approved: bool) -> 
     changed = list(rows.exclude(email_address="").exclude(approval=approval).defer("password"))
     ids = [mailbox.pk for mailbox in changed]
     Mailbox.objects.filter(pk__in=ids).update(approval=approval)
-    for mailbox in changed:
-        audit.note(actor, "mailbox.approved" if approved else "mailbox.rejected", mailbox=mailbox)
+    verb = "mailbox.approved" if approved else "mailbox.rejected"
+    audit.note_all(audit.change(actor, verb, mailbox=mailbox) for mailbox in changed)
     schedule.plan(ids)
     return len(ids)
 
@@ -404,7 +408,9 @@ def apply_defaults(mailboxes: Iterable[int], actor: str) -> int:
     changed = list(rows.select_related("profile").defer("password").order_by("pk"))
     for mailbox in changed:
         _set_defaults(mailbox, organisation)
-        audit.note(actor, "mailbox.defaults_applied", mailbox=mailbox)
+    audit.note_all(
+        audit.change(actor, "mailbox.defaults_applied", mailbox=mailbox) for mailbox in changed
+    )
     methods = ["incoming_method", "outgoing_method", "act_method"]
     Mailbox.objects.bulk_update(changed, ["profile", *methods], batch_size=1000)
     schedule.plan(chosen)

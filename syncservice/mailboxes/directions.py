@@ -8,6 +8,8 @@ slow tester from writing over a newer one.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.db import connection, transaction
@@ -24,6 +26,13 @@ SERVER_SIDE = {
     Kind.OUTGOING: ("outgoing_method", 2),
     Kind.ACT: ("act_method", ActMethod.SERVER_SIDE),
 }
+
+
+#: Of `Direction`: those that `used` gives for its mailbox.
+_IS_USED = reduce(
+    or_,
+    (Q(kind=kind, **{f"mailbox__{field}": value}) for kind, (field, value) in SERVER_SIDE.items()),
+)
 
 
 def used(mailbox: Mailbox) -> list[Kind]:
@@ -43,7 +52,14 @@ def ensure(mailboxes: Sequence[Mailbox]) -> None:
 @transaction.atomic
 def enable(mailboxes: Iterable[int], kinds: Iterable[Kind], actor: str) -> int:
     """Switch directions on; those switched off by a fault forget it. Return how many changed."""
-    rows = _locked(mailboxes, kinds).filter(is_enabled=False)
+    rows = _locked(mailboxes).filter(kind__in=list(kinds), is_enabled=False)
+    return _switch(rows, actor, "enabled", is_enabled=True, **_WELL)
+
+
+@transaction.atomic
+def enable_used(mailboxes: Iterable[int], actor: str) -> int:
+    """Switch on what the methods of each mailbox leave to this service, as `enable` does."""
+    rows = _locked(mailboxes).filter(_IS_USED, is_enabled=False)
     return _switch(rows, actor, "enabled", is_enabled=True, **_WELL)
 
 
@@ -55,7 +71,7 @@ def disable(mailboxes: Iterable[int], kinds: Iterable[Kind], actor: str) -> int:
     """
     is_on = Q(is_enabled=True) | ~Q(disabled_code="") | Q(test_due_at__isnull=False)
     return _switch(
-        _locked(mailboxes, kinds).filter(is_on),
+        _locked(mailboxes).filter(is_on, kind__in=list(kinds)),
         actor,
         "disabled",
         is_enabled=False,
@@ -96,21 +112,20 @@ def recover(mailbox_id: int, kind: Kind) -> bool:
     return bool(rows.update(is_enabled=True, **_WELL))
 
 
-def _locked(mailboxes: Iterable[int], kinds: Iterable[Kind]) -> QuerySet[Direction]:
+def _locked(mailboxes: Iterable[int]) -> QuerySet[Direction]:
     ids = list(mailboxes)
     schedule.lock(ids)
-    return (
-        Direction.objects.select_for_update(of=["self"])
-        .filter(mailbox__in=ids, kind__in=list(kinds))
-        .order_by("mailbox", "kind")
-    )
+    rows = Direction.objects.select_for_update(of=["self"]).filter(mailbox__in=ids)
+    return rows.order_by("mailbox", "kind")
 
 
 def _switch(rows: QuerySet[Direction], actor: str, verb: str, **fields: Any) -> int:
-    changed = list(rows.select_related("mailbox"))
+    changed = list(rows.select_related("mailbox").defer("mailbox__password"))
     Direction.objects.filter(pk__in=[row.pk for row in changed]).update(**fields)
-    for row in changed:
-        audit.note(actor, f"direction.{verb}", mailbox=row.mailbox, direction=row.kind)
+    audit.note_all(
+        audit.change(actor, f"direction.{verb}", mailbox=row.mailbox, direction=row.kind)
+        for row in changed
+    )
     schedule.plan({row.mailbox_id for row in changed})
     return len(changed)
 
@@ -121,26 +136,26 @@ def request_tests(mailboxes: Iterable[int], actor: str, *, override_stamp: bool 
 
     `override_stamp`: take mailboxes over that another organisation keeps in step (F072).
     """
-    count = 0
     ids = list(mailboxes)
     schedule.lock(ids)
-    for mailbox in Mailbox.objects.filter(pk__in=ids).defer("password").order_by("pk"):
-        ensure([mailbox])
-        kinds = used(mailbox)
-        rows = Direction.objects.filter(mailbox=mailbox, kind__in=kinds)
-        count += rows.update(
-            test_due_at=Now(),
-            test_attempts=0,
-            test_fence=F("test_fence") + 1,
-            test_status=Direction.Test.NOT_RUN,
-            test_code="",
-            test_text="",
-            overrides_stamp=override_stamp,
+    chosen = list(Mailbox.objects.filter(pk__in=ids).defer("password").order_by("pk"))
+    ensure(chosen)
+    audit.note_all(
+        audit.change(
+            actor, "test.requested", mailbox=one, directions=used(one), override=override_stamp
         )
-        audit.note(
-            actor, "test.requested", mailbox=mailbox, directions=kinds, override=override_stamp
-        )
-    return count
+        for one in chosen
+    )
+    rows = Direction.objects.filter(_IS_USED, mailbox__in=ids)
+    return rows.update(
+        test_due_at=Now(),
+        test_attempts=0,
+        test_fence=F("test_fence") + 1,
+        test_status=Direction.Test.NOT_RUN,
+        test_code="",
+        test_text="",
+        overrides_stamp=override_stamp,
+    )
 
 
 @dataclass(frozen=True, slots=True)

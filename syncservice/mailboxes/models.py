@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Lower, Now
+from django.db.models.functions import Lower, Now, Upper
 from django.utils.translation import gettext_lazy as _
 
 from syncservice.crm.models import Email, Queue, User
@@ -353,6 +353,8 @@ class Mailbox(models.Model):
                 condition=Q(is_forward=False) | Q(outgoing_method=0, act_method=2),
             ),
         ]
+        # As `iexact` compares: else each look-up of an address reads all mailboxes.
+        indexes = [models.Index(Upper("email_address"), name="mailboxes_by_address")]
         permissions = [
             ("approve_address", "Can approve or reject the addresses of mailboxes"),
         ]
@@ -596,7 +598,7 @@ class RemoteItem(models.Model):
 class VisitStatistics(models.Model):
     """What one visit did (REFERENCE 2L)."""
 
-    mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="visits")
+    mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="visits", db_index=False)
     lane = models.CharField(max_length=10, choices=Lane)
     fence = models.BigIntegerField()
     finished_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -615,7 +617,10 @@ class VisitStatistics(models.Model):
     class Meta:
         verbose_name = _("visit")
         verbose_name_plural = _("visits")
-        indexes = [models.Index("finished_at", name="visits_by_time")]
+        indexes = [
+            models.Index("finished_at", name="visits_by_time"),
+            models.Index("mailbox", "finished_at", name="visits_of_a_mailbox"),
+        ]
         constraints = [
             models.UniqueConstraint("mailbox", "lane", "fence", name="one_outcome_a_claim")
         ]

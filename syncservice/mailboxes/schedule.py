@@ -202,13 +202,17 @@ def release(
     )
 
 
-def wake(mailbox_id: int, lane: Lane, reason: str) -> bool:
-    """Make a lane due now, a parked one too; False when it is not enabled or just visited."""
-    idle = Schedule.objects.filter(mailbox=mailbox_id, lane=lane, claimed_at=None)
+@transaction.atomic
+def wake(mailboxes: Iterable[int], lane: Lane, reason: str) -> int:
+    """Make a lane of mailboxes due now, parked ones too; return of how many.
+
+    One that is not enabled, or is just being visited, is left as it is.
+    """
+    ids = list(mailboxes)
+    lock(ids)
+    idle = Schedule.objects.filter(mailbox__in=ids, lane=lane, claimed_at=None)
     waiting = idle.filter(Q(due_at__isnull=False) | Q(parked_at__isnull=False))
-    return bool(
-        waiting.update(due_at=Now(), parked_at=None, crashes=0, rest=timedelta(0), reason=reason)
-    )
+    return waiting.update(due_at=Now(), parked_at=None, crashes=0, rest=timedelta(0), reason=reason)
 
 
 def hold_lanes(mailbox_id: int, wait: timedelta, reason: str) -> None:

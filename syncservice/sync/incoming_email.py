@@ -13,7 +13,7 @@ from typing import assert_never
 
 import structlog
 from django.db import DataError, transaction
-from django.db.models import F
+from django.db.models import F, Subquery
 from django.db.models.functions import Now
 
 from syncservice.alerts import alerts
@@ -27,7 +27,7 @@ from syncservice.crm.models import (
 )
 from syncservice.domain.faults import Fault, Nature, Provenance, Scope, item_may_recover
 from syncservice.domain.message import Message, UnreadableMessage, parse
-from syncservice.mailboxes.models import FolderCursor, RemoteItem
+from syncservice.mailboxes.models import FolderCursor, RemoteItem, Schedule
 from syncservice.mailboxes.schedule import Claim, fenced, note_progress
 from syncservice.servers.gateway import Fetched, Gone, Listed, NotFetched
 
@@ -106,16 +106,23 @@ class Inbox:
         """Whether a message is late enough; one without a time of receipt is read."""
         return self.since is None or item.received_at is None or item.received_at >= self.since
 
-    def to_retry(self) -> list[Listed]:
-        """Return the items that failed for a reason that may have passed."""
+    def to_retry(self, limit: int) -> list[Listed]:
+        """Return at most `limit` items that failed, before this visit, for a reason that may pass.
+
+        Those that waited longest come first: a visit that can't try all leaves the others to the
+        next. What became of them has to be stored before more is asked for.
+        """
+        visits = Schedule.objects.filter(mailbox=self.claim.mailbox_id, lane=self.claim.lane)
         failures = ItemFailure.objects.filter(
-            mailbox=self.claim.mailbox_id, state=ItemFailure.State.RETRYING
+            mailbox=self.claim.mailbox_id,
+            state=ItemFailure.State.RETRYING,
+            last_seen_at__lt=Subquery(visits.values("started_at")),
         )
         return [
             Listed(item_id, size, subject=subject)
-            for item_id, size, subject in failures.order_by("pk").values_list(
+            for item_id, size, subject in failures.order_by("last_seen_at").values_list(
                 "item_id", "size", "subject"
-            )
+            )[:limit]
         ]
 
     def store(
@@ -249,24 +256,33 @@ class Inbox:
                 mailbox=self.claim.mailbox_id, item_id__in=failures
             )
         }
+        rows = []
         for item_id, fault in failures.items():
             before = known.get(item_id)
             attempts = before.attempts + 1 if before else 1
             retry = item_may_recover(fault, attempts, self.item_attempts)
             size, subject = facts[item_id]
-            ItemFailure.objects.update_or_create(
-                mailbox_id=self.claim.mailbox_id,
-                item_id=item_id,
-                defaults={
-                    "code": fault.code,
-                    "reason": fault.text,
-                    "size": size,
-                    "subject": (subject or (before.subject if before else ""))[:2048],
-                    "attempts": attempts,
-                    "state": ItemFailure.State.RETRYING if retry else ItemFailure.State.GIVEN_UP,
-                    "last_seen_at": Now(),
-                },
+            rows.append(
+                ItemFailure(
+                    mailbox_id=self.claim.mailbox_id,
+                    item_id=item_id,
+                    code=fault.code,
+                    reason=fault.text,
+                    size=size,
+                    subject=(subject or (before.subject if before else ""))[:2048],
+                    attempts=attempts,
+                    state=ItemFailure.State.RETRYING if retry else ItemFailure.State.GIVEN_UP,
+                    last_seen_at=Now(),
+                )
             )
+        ItemFailure.objects.bulk_create(
+            rows,
+            update_conflicts=True,
+            unique_fields=["mailbox", "item_id"],
+            update_fields=[
+                *("code", "reason", "size", "subject", "attempts", "state", "last_seen_at")
+            ],
+        )
         # One alert a kind of trouble, however many messages have it.
         for code, count in Counter(fault.code for fault in failures.values()).items():
             text = next(fault.text for fault in failures.values() if fault.code == code)

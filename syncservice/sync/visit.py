@@ -77,9 +77,8 @@ def visit(
         )
 
     try:
-        to_retry = inbox.to_retry()  # before this visit adds its own
         outcome.more_left = _read_pages(gateway, inbox, budget, outcome, is_spent)
-        _retry_failures(gateway, inbox, to_retry, budget, outcome, is_spent)
+        _retry_failures(gateway, inbox, budget, outcome, is_spent)
     except FaultError as error:
         if error.fault.nature is Nature.LIMITED:
             outcome.limit, outcome.more_left = error.fault, True
@@ -95,17 +94,17 @@ def visit(
 def _retry_failures(
     gateway: Incoming,
     inbox: Inbox,
-    items: Sequence[Listed],
     budget: Budget,
     outcome: Outcome,
     is_spent: Callable[[], bool],
 ) -> None:
     """Try again what failed before for a reason that may have passed (F117), after what is new."""
-    for batch in batches(items, budget.batch_messages, budget.batch_bytes):
-        if is_spent():
-            return
-        outcome.bytes += sum(item.size for item in batch)
-        outcome.add(inbox.store(_fetch(gateway, batch, budget)))
+    while not is_spent() and (items := inbox.to_retry(budget.page_ids)):
+        for batch in batches(items, budget.batch_messages, budget.batch_bytes):
+            if is_spent():
+                return
+            outcome.bytes += sum(item.size for item in batch)
+            outcome.add(inbox.store(_fetch(gateway, batch, budget)))
 
 
 def _read_pages(

@@ -4,7 +4,10 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, Permission
+from django.db import connection
 from django.db.models.functions import Now
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from syncservice.alerts import alerts, item_failures, watch
 from syncservice.alerts.models import Alert, ItemFailure, Severity
@@ -211,3 +214,47 @@ def test_an_administrator_sees_that_a_message_failed_and_not_its_subject(failure
         "Salary"
         not in admin_client.get(f"/admin/alerts/itemfailure/{failure.pk}/change/").content.decode()
     )
+
+
+def old_alerts(box, number):
+    """Make alerts that are over for so long, an hour apart, two of them at the same moment."""
+    long_ago = timezone.now() - timedelta(days=90)
+    Alert.objects.bulk_create(
+        Alert(
+            mailbox=box, severity=W, code=f"a.{n}", ended_at=long_ago + timedelta(hours=n // 2)
+        )
+        for n in range(number)
+    )  # fmt: skip
+
+
+@pytest.mark.django_db(transaction=True)
+def test_old_rows_are_deleted_some_at_a_time(box, monkeypatch):
+    monkeypatch.setattr(async_operations, "TIDIED_AT_ONCE", 9)
+    old_alerts(box, 25)
+    raise_mailbox(box)
+    with CaptureQueriesContext(connection) as executed:
+        async_operations.apply_retention()
+    assert [alert.code for alert in Alert.objects.all()] == ["visit.timed_out"]
+    beginning = 'DELETE FROM "alerts_alert'
+    assert sum(one["sql"].startswith(beginning) for one in executed) == 4  # 10, 10, 5 and none
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_too_much_for_one_run_the_next_deletes(box, monkeypatch):
+    monkeypatch.setattr(async_operations, "TIDYING_SECONDS", -1)
+    old_alerts(box, 3)
+    async_operations.apply_retention()
+    assert Alert.objects.count() == 3
+    monkeypatch.undo()
+    async_operations.apply_retention()
+    assert not Alert.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_mail_to_a_server_that_hangs_does_not_hold_up_the_queue(monkeypatch):
+    sent = []
+    monkeypatch.setattr(async_operations, "TESTS_BUDGET_SECONDS", -1)
+    monkeypatch.setattr(async_operations.alert_mail, "unsent", lambda: [1, 2, 3])
+    monkeypatch.setattr(async_operations.alert_mail, "send", sent.append)
+    async_operations.watch_profiles()
+    assert sent == []

@@ -6,6 +6,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from celery import Celery
+from django.db import connection
 
 from tests.cluster.processes import WorkerProcess, wait_until
 
@@ -52,6 +53,29 @@ def test_a_worker_without_a_queue_serves_all_three_with_processes_for_each(
         "outgoing_activities",
         "async_operations",
     }
+
+
+def test_a_process_keeps_its_connection_to_postgresql_from_task_to_task(
+    start_worker, celery_setup_app, redis_client
+):
+    def visit_nobody(times: int) -> set[int]:
+        for _ in range(times):
+            celery_setup_app.send_task("mailboxes.visit", (0, "incoming", 1), queue="mailboxes")
+        wait_until(lambda: not redis_client.llen("mailboxes"), what="all messages are taken")
+        return wait_until(connections_of_others, what="a connection is open")
+
+    start_worker("mailboxes", env={"MAILBOXES_CONCURRENCY": "1"})
+    first = visit_nobody(1)
+    assert visit_nobody(20) == first
+
+
+def connections_of_others() -> set[int]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pid FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        return {pid for (pid,) in cursor.fetchall()}
 
 
 def test_an_option_on_the_command_line_wins_and_a_terminated_worker_ends_well(start_worker):

@@ -250,3 +250,28 @@ def test_a_changed_address_needs_approval_anew_and_is_its_owners_too(staff):
 def test_what_the_service_writes_can_only_be_read(staff, name):
     assert staff.get(reverse(f"admin:{name}_changelist")).status_code == 200
     assert staff.get(reverse(f"admin:{name}_add")).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "name", ["mailboxes_visitstatistics", "mailboxes_changerecord", "mailboxes_schedule",
+             "alerts_alert", "alerts_itemfailure"],
+)  # fmt: skip
+def test_a_list_of_millions_is_counted_no_further_than_anybody_turns_pages(
+    staff, name, django_assert_max_num_queries
+):
+    with django_assert_max_num_queries(10) as executed:
+        staff.get(reverse(f"admin:{name}_changelist"))
+    table = f'FROM "{name}"'
+    asked = [one["sql"] for one in executed if table in one["sql"]]
+    (counting,) = [sql for sql in asked if "COUNT(" in sql]
+    assert "LIMIT 10000" in counting
+    assert not [sql for sql in asked if "DISTINCT" in sql]  # the values that a filter could offer
+
+
+def test_the_form_of_a_mailbox_lists_no_more_users_however_many_there_are(staff):
+    box = factories.mailbox()
+    users = [User(username=f"u{number}", email=f"u{number}@b.test") for number in range(50)]
+    User.objects.bulk_create(users)
+    html = staff.get(change_url(box)).text
+    assert html.count("<option") < 50
+    assert f'<option value="{box.mappings.get().user_id}" selected>' in html

@@ -147,10 +147,10 @@ def test_an_inactive_profile_stops_its_mailboxes_and_an_active_one_starts_them_a
 def test_waking_makes_a_resting_mailbox_due_but_leaves_a_visit_alone():
     box = factories.mailbox()
     claim = factories.claim(box)
-    assert not schedule.wake(box.pk, Lane.INCOMING, "asked for")
+    assert not schedule.wake([box.pk], Lane.INCOMING, "asked for")
     with fenced(claim) as row:
         release(row, Rest(timedelta(minutes=5), "some mail"))
-    assert schedule.wake(box.pk, Lane.INCOMING, "asked for")
+    assert schedule.wake([box.pk], Lane.INCOMING, "asked for")
     assert claim_due(10, LEASE) == [(box.pk, "incoming", claim.fence + 1)]
 
 

@@ -6,8 +6,9 @@ from itertools import count
 
 import pytest
 from django.db import connection
-from django.db.models import F
+from django.db.models import Count, F
 from django.db.models.functions import Now
+from django.test.utils import CaptureQueriesContext
 
 from syncservice.alerts.models import ItemFailure
 from syncservice.crm.models import ActivityParty, AttachmentContent, Email, Queue, QueueItem
@@ -341,3 +342,39 @@ def test_batches_are_bounded_by_count_and_by_bytes_and_a_giant_goes_alone():
         [1, 5],
         [5],
     ]
+
+
+def test_more_failures_than_a_page_are_all_tried_again_each_once_a_visit(server, box):
+    items = server.deliver(*(mime(f"mail {number:02}") for number in range(25)))
+    server.bad = dict.fromkeys(items, fault(scope=Scope.EMAIL))
+    assert run(server, factories.claim(box)).failed == 25
+    assert run(server, due_now(box)).failed == 25
+    assert set(ItemFailure.objects.values_list("attempts", flat=True)) == {2}
+    server.bad = {}
+    assert run(server, due_now(box)).stored == 25
+    assert not ItemFailure.objects.exclude(state=ItemFailure.State.RESOLVED).exists()
+
+
+def test_what_a_visit_could_not_try_again_comes_first_in_the_next(server, box):
+    items = server.deliver(*(mime(f"mail {number:02}") for number in range(25)))
+    server.bad = dict.fromkeys(items, fault(scope=Scope.EMAIL))
+    run(server, factories.claim(box))
+    few = replace(BUDGET, messages=10)
+    assert run(server, due_now(box), few).failed == 10
+    assert run(server, due_now(box), few).failed == 10
+    counted = ItemFailure.objects.values_list("attempts").annotate(Count("pk"))
+    assert dict(counted.order_by()) == {2: 20, 1: 5}
+
+
+def test_a_batch_of_failures_takes_as_many_statements_as_one(server, box):
+    items = server.deliver(*(mime(f"mail {number:02}") for number in range(21)))
+    server.bad = dict.fromkeys(items, fault(scope=Scope.EMAIL))
+    inbox = Inbox(factories.claim(box), None, item_attempts=3)
+    statements = []
+    for some in (items[:1], items[1:]):
+        answers = list(MemoryIncoming(server).fetch([Listed(item, 1) for item in some]))
+        with CaptureQueriesContext(connection) as executed:
+            assert inbox.store(answers).failed == len(some)
+        statements.append(len(executed))
+    assert statements[0] == statements[1]
+    assert ItemFailure.objects.count() == 21
