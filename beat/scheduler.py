@@ -75,15 +75,21 @@ class MailboxScheduler(Scheduler):
         Rows say what is to be done, so messages that nobody takes are of no use: those of a day
         without workers would be 50,000. Celery would print a traceback for an outage.
         """
-        queue, _, _ = entry.task.partition(".")
+        queue, _, _ = str(entry.task).partition(".")
+        broker: Any = self.producer  # kombu's types don't know of Redis' client
         try:
-            if self.producer.channel.client.llen(queue) < ENTRIES_AHEAD:
+            if broker.channel.client.llen(queue) < ENTRIES_AHEAD:
                 self.apply_async(entry, producer=producer, advance=False)
-        except (SchedulingError, *self._broker_errors()) as error:
+        except self._broker_errors() as error:
             log.error("entry.not_sent", entry=entry.name, error=str(error))
 
     def _broker_errors(self) -> tuple[type[BaseException], ...]:
-        return (KombuError, RedisError, *self.connection.recoverable_connection_errors)
+        return (
+            KombuError,
+            RedisError,
+            SchedulingError,
+            *self.connection.recoverable_connection_errors,
+        )
 
     def _forget_connection(self) -> None:
         """Let Celery's cached connection and producer be made anew when they are next used."""
