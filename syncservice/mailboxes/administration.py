@@ -21,7 +21,6 @@ from syncservice.mailboxes.models import (
     Direction,
     Discovery,
     EmailServerProfile,
-    FolderCursor,
     IncomingMethod,
     Mailbox,
     MailboxMapping,
@@ -38,6 +37,9 @@ _ASKED_WITH = {
     *("server_type", "use_autodiscover", "location", "authentication", "credentials", "username"),
     *("password", "outgoing_authentication", "same_settings_for_outgoing"),
 }
+#: The fields that make it another server. The ids of Exchange are its own, and it refuses another's
+#: cursor; a POP3 server may name another message as the former one did (RFC 1939, UIDL).
+_PLACE = {"server_type", "location"}
 Approval = Mailbox.Approval
 
 
@@ -76,11 +78,14 @@ def save_profile(
     """Create or change the profile `name`; raise ValidationError with a sentence a field."""
     profile = EmailServerProfile.objects.filter(name=name).first() or EmailServerProfile(name=name)
     lock_profile(profile)
+    changed = [name for name, value in fields.items() if getattr(profile, name) != value]
+    if profile.pk and not changed:
+        return profile
     for field, value in fields.items():
         setattr(profile, field, value)
     profile.full_clean()
     profile.save()
-    profile_changed(profile, actor, fields)
+    profile_changed(profile, actor, changed)
     return profile
 
 
@@ -96,7 +101,10 @@ def profile_changed(profile: EmailServerProfile, actor: str, fields: Iterable[st
     if not _ASKED_WITH.isdisjoint(changed):
         Discovery.objects.filter(profile=profile).delete()  # the next conversation asks anew
     audit.note(actor, "profile.changed", profile=profile, fields=changed)
-    schedule.plan(profile.mailboxes.values_list("pk", flat=True))
+    served = list(profile.mailboxes.values_list("pk", flat=True))
+    if not profile.is_exchange and not _PLACE.isdisjoint(changed):
+        schedule.begin_anew(served)
+    schedule.plan(served)
 
 
 @transaction.atomic
@@ -125,6 +133,8 @@ def add_mailbox(
         )
         mailbox = Mailbox.objects.filter(email_address__iexact=address).first()  # come with it
     mailbox = mailbox or Mailbox.objects.create(email_address=address, name=address)
+    schedule.lock([mailbox.pk])
+    mailbox.refresh_from_db()
     given = {"profile": profile, "approval": Approval.APPROVED, **fields}
     is_read = mailbox.directions.filter(is_enabled=True).exists()
     if not is_read and not (owner and _was_anothers(mailbox, owner)):
@@ -247,7 +257,7 @@ def _map(mailbox: Mailbox, owner: Owner) -> None:
 def _end_synchronization(mailbox: Mailbox, *, forget: bool) -> None:
     """Stop all that is kept in step for a mailbox; `forget`: its next owner is another."""
     directions.disable([mailbox.pk], Direction.Kind, audit.SERVICE)
-    schedule.fence_off(mailbox.pk)
+    schedule.fence_off([mailbox.pk])
     if forget:
         fields: dict[str, Any] = {"username": "", "password": "", "allow_credentials": False}
         Mailbox.objects.filter(pk=mailbox.pk).update(**fields, process_email_from=Now())
@@ -356,8 +366,7 @@ def change_address(mailbox: Mailbox, address: str, actor: str) -> None:
     if owner is not None and address_of(owner).lower() == before.lower():
         field = "email" if isinstance(owner, User) else "email_address"
         type(owner).objects.filter(pk=owner.pk).update(**{field: address})
-    FolderCursor.objects.filter(mailbox=mailbox).delete()
-    schedule.fence_off(mailbox.pk)
+    schedule.begin_anew([mailbox.pk])
     schedule.plan([mailbox.pk])
     audit.note(actor, "mailbox.address_changed", mailbox=mailbox)
 

@@ -20,6 +20,7 @@ from syncservice.mailboxes.models import EmailServerProfile, Lane, Mailbox, Sche
 
 _BEGIN = files(__package__).joinpath("begin.sql").read_text()
 _CLAIM_DUE = files(__package__).joinpath("claim_due.sql").read_text()
+_FORGET = files(__package__).joinpath("forget.sql").read_text()
 _PLAN = files(__package__).joinpath("plan.sql").read_text()
 
 
@@ -97,15 +98,31 @@ def plan(mailboxes: Iterable[int]) -> None:
     """Bring the schedule of these mailboxes in line with their records; call it after a change."""
     ids = list(mailboxes)
     lock(ids)
+    served = Schedule.objects.filter(mailbox__in=ids, profile__isnull=False)
+    moved = served.exclude(profile=F("mailbox__profile")).values_list("mailbox", flat=True)
+    _forget(list(moved))
     with connection.cursor() as cursor:
         cursor.execute(_PLAN, {"mailboxes": ids})
 
 
-def fence_off(mailbox_id: int) -> None:
-    """End every claim on a mailbox: a visit in flight can't write any more."""
-    Schedule.objects.filter(mailbox=mailbox_id).update(
+def fence_off(mailboxes: Iterable[int]) -> None:
+    """End every claim on mailboxes: a visit in flight can't write any more."""
+    Schedule.objects.filter(mailbox__in=list(mailboxes)).update(
         fence=F("fence") + 1, claimed_at=None, started_at=None, crashes=0
     )
+
+
+def begin_anew(mailboxes: Iterable[int]) -> None:
+    """Read mailboxes from their beginning: they are others on the server than they were."""
+    ids = list(mailboxes)
+    fence_off(ids)
+    _forget(ids)
+
+
+def _forget(mailboxes: list[int]) -> None:
+    if mailboxes:
+        with connection.cursor() as cursor:
+            cursor.execute(_FORGET, {"mailboxes": mailboxes})
 
 
 @dataclass(frozen=True, slots=True)

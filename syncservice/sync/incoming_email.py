@@ -94,13 +94,16 @@ class Inbox:
         self.move_cursor("")
 
     def new_items(self, items: Sequence[Listed]) -> list[Listed]:
-        """Return those of `items` that no email record came from yet, and that are wanted."""
-        linked = set(
-            RemoteItem.objects.filter(
-                mailbox=self.claim.mailbox_id, item_id__in=[item.item_id for item in items]
-            ).values_list("item_id", flat=True)
-        )
-        return [item for item in items if item.item_id not in linked and self._is_wanted(item)]
+        """Return those of `items` that were never looked at, and that are wanted.
+
+        What failed is tried again by `to_retry`, or by a person: a server that lists everything
+        each time (POP3) would else have it tried on and on.
+        """
+        listed = {"mailbox": self.claim.mailbox_id, "item_id__in": [one.item_id for one in items]}
+        links = RemoteItem.objects.filter(**listed)
+        failures = ItemFailure.objects.filter(**listed).exclude(state=ItemFailure.State.RESOLVED)
+        known = set(links.values_list("item_id", flat=True).union(failures.values_list("item_id")))
+        return [item for item in items if item.item_id not in known and self._is_wanted(item)]
 
     def _is_wanted(self, item: Listed) -> bool:
         """Whether a message is late enough; one without a time of receipt is read."""

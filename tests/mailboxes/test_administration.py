@@ -1,13 +1,25 @@
 """Profiles and mailboxes: who may have which, and what is stored of a password."""
 
+import contextlib
+
 import pytest
-from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 
-from syncservice.crm.models import Queue, User
-from syncservice.mailboxes import administration
+from syncservice.alerts.models import ItemFailure
+from syncservice.crm.models import Email, Queue, User
+from syncservice.mailboxes import administration, schedule
 from syncservice.mailboxes.administration import TakeOverQuestion, add_mailbox, save_profile
-from syncservice.mailboxes.models import EmailServerProfile, Mailbox, MailboxMapping, Schedule
+from syncservice.mailboxes.models import (
+    ChangeRecord,
+    EmailServerProfile,
+    FolderCursor,
+    Mailbox,
+    MailboxMapping,
+    RemoteItem,
+    Schedule,
+)
+from syncservice.mailboxes.schedule import ClaimLost
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -98,13 +110,76 @@ def test_the_database_never_sees_a_password(profile):
     assert EmailServerProfile.objects.get().password == "correct horse"
 
 
-def test_a_rotated_key_still_decrypts_and_a_lost_one_is_one_sentence(profile, settings):
-    from cryptography.fernet import Fernet
+def test_saving_a_profile_as_it_is_changes_nothing(profile):
+    """Which `up` does at every start."""
+    before = ChangeRecord.objects.count()
+    save_profile("Exchange", location=profile.location, password="secret")
+    assert ChangeRecord.objects.count() == before
 
-    save_profile("Exchange", password="correct horse")
-    old = settings.CREDENTIAL_KEYS
-    settings.CREDENTIAL_KEYS = [Fernet.generate_key().decode(), *old]
-    assert EmailServerProfile.objects.get().password == "correct horse"
-    settings.CREDENTIAL_KEYS = settings.CREDENTIAL_KEYS[:1]
-    with pytest.raises(ImproperlyConfigured, match="CREDENTIAL_KEYS: none of the keys"):
-        EmailServerProfile.objects.get()
+
+def pop3(**fields):
+    server_type = EmailServerProfile.ServerType.POP3_SMTP
+    fields |= {"location": "pop.example.test", "outgoing_location": "smtp.example.test"}
+    return factories.profile(server_type=server_type, use_impersonation=False, **fields)
+
+
+def exchange():
+    return factories.profile(location="https://mail.example.test/EWS/Exchange.asmx")
+
+
+INCOMING = {"direction": Email.Direction.INCOMING, "status": Email.Status.RECEIVED}
+
+
+def what_was_read(box) -> tuple[int, int, int]:
+    kinds = (FolderCursor, RemoteItem, ItemFailure)
+    return tuple(kind.objects.filter(mailbox=box).count() for kind in kinds)
+
+
+def change_profile(box):
+    administration.change_mailbox(box, "tests", profile=factories.profile())
+
+
+def change_address(box):
+    administration.change_address(box, "another@example.test", "tests")
+
+
+def change_server(box):
+    save_profile(box.profile.name, location="another.example.test")
+
+
+def change_name(box):
+    save_profile(box.profile.name, location="https://another.example.test/EWS/Exchange.asmx")
+
+
+def change_password(box):
+    save_profile(box.profile.name, password="another")
+
+
+@pytest.mark.parametrize(
+    ("change", "of", "reads_anew"),
+    [
+        (change_profile, factories.profile, True),
+        (change_address, factories.profile, True),
+        (change_server, pop3, True),
+        (change_name, exchange, False),
+        (change_password, pop3, False),
+    ],
+    ids=["another profile", "another address", "another POP3", "Exchange's name", "a password"],
+)
+def test_what_is_another_mailbox_on_the_server_is_read_from_its_beginning(change, of, reads_anew):
+    """A POP3 server may call another message by the same id: it would be taken for read."""
+    box, other = factories.mailbox(profile=of()), factories.mailbox()
+    for one in (box, other):
+        email = Email.objects.create(**INCOMING, identity=str(one))
+        RemoteItem.objects.create(mailbox=one, item_id="1", email=email)
+        FolderCursor.objects.create(mailbox=one, folder="inbox", position="far")
+        ItemFailure.objects.create(mailbox=one, item_id="2", state=ItemFailure.State.GIVEN_UP)
+    Schedule.objects.filter(mailbox=other).update(due_at=None)
+    claim = factories.claim(box)
+    change(box)
+    assert what_was_read(box) == ((0, 0, 0) if reads_anew else (1, 1, 1))
+    assert what_was_read(other) == (1, 1, 1)
+    assert Email.objects.count() == 2
+    ends = pytest.raises(ClaimLost) if reads_anew else contextlib.nullcontext()
+    with ends, schedule.fenced(claim):
+        pass

@@ -202,6 +202,17 @@ def test_an_item_moved_away_since_it_failed_is_no_failure_any_more(server, box):
     assert ItemFailure.objects.get().state == ItemFailure.State.RESOLVED
 
 
+def test_what_was_given_up_is_not_tried_again_because_it_is_listed_again(server, box):
+    """As POP3 does at each visit, and Exchange after it forgot the cursor."""
+    (item,) = server.deliver(mime("bad"))
+    server.bad[item] = fault(Nature.PERMANENT, Scope.EMAIL)
+    run(server, factories.claim(box))
+    FolderCursor.objects.update(position="")
+    gateway = MemoryIncoming(server)
+    visit(gateway, Inbox(due_now(box), None, 3), BUDGET, lambda: 0.0)
+    assert (gateway.fetched, ItemFailure.objects.get().attempts) == ([], 1)
+
+
 def test_a_message_too_large_for_a_worker_is_never_fetched(server, box):
     server.deliver(mime("small"))
     (large,) = server.deliver(mime("large") + b"x" * 2**20)

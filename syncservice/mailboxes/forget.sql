@@ -1,0 +1,8 @@
+-- forget.sql: what was read of some mailboxes says nothing any more: they are others on the server.
+-- %(mailboxes)s: their ids. Their email records stay, and keep what is read again from doubling.
+WITH links AS (
+  DELETE FROM mailboxes_remoteitem WHERE mailbox_id = ANY(%(mailboxes)s)
+), failures AS (
+  DELETE FROM alerts_itemfailure WHERE mailbox_id = ANY(%(mailboxes)s)
+)
+DELETE FROM mailboxes_foldercursor WHERE mailbox_id = ANY(%(mailboxes)s);
