@@ -12,11 +12,6 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 from django.db.models.functions import Cast
 
-_LOST_KEY = (
-    "CREDENTIAL_KEYS: none of the keys decrypts a stored password; "
-    "restore the key it was stored with"
-)
-
 
 def _cipher() -> MultiFernet:
     try:
@@ -34,22 +29,29 @@ else:
     _TextField = models.TextField
 
 
+class Undecryptable(str):
+    """A stored password that none of the keys decrypts: its token, which saving leaves alone."""
+
+
 class EncryptedTextField(_TextField):
     """Text that the database sees as a Fernet token only. '' stays ''.
 
-    The first of CREDENTIAL_KEYS encrypts; all of them decrypt, so keys can be rotated.
+    The first of CREDENTIAL_KEYS encrypts; all of them decrypt, so keys can be rotated. What none
+    decrypts is read as `Undecryptable`: the record can be looked at, and be given a new password.
     """
 
     def get_prep_value(self, value: Any) -> Any:
-        return _cipher().encrypt(value.encode()).decode() if value else value
+        if not value or isinstance(value, Undecryptable):
+            return value
+        return _cipher().encrypt(value.encode()).decode()
 
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> str | None:
         if not value:
             return value
         try:
             return _cipher().decrypt(value).decode()
-        except InvalidToken as error:
-            raise ImproperlyConfigured(_LOST_KEY) from error
+        except InvalidToken:
+            return Undecryptable(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,9 @@ class Rotated:
     """What came of encrypting the stored passwords anew."""
 
     count: int  # encrypted with the first key now
-    lost: list[str]  # whose password none of the keys decrypts; it has to be entered again
+    lost: list[
+        str
+    ]  # names of those whose password none of the keys decrypts; it has to be entered again
 
 
 def rotate() -> Rotated:
@@ -67,13 +71,13 @@ def rotate() -> Rotated:
     """
     count, lost = 0, []
     for rows, column in _columns():
-        for key, token in list(rows.values_list("pk", "token")):
+        for pk, token in list(rows.values_list("pk", "token")):
             try:
                 fresh = _cipher().rotate(token).decode()
             except InvalidToken:
-                lost.append(f"{rows.model._meta.verbose_name} {key}")
+                lost.append(str(rows.get(pk=pk)))
                 continue
-            unchanged = rows.filter(pk=key, token=token)
+            unchanged = rows.filter(pk=pk, token=token)
             unchanged.update(**{column: models.Value(fresh, output_field=models.TextField())})
             count += 1
     return Rotated(count, lost)

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.exceptions import ValidationError
 from django.core.validators import URLValidator
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -236,7 +236,7 @@ def mailbox_problems(mailbox: Mailbox) -> Problems:
             )
         if not mailbox.username:
             _add(problems, "username", _("Enter the user name of this account."))
-        if not _password_of(mailbox):
+        if not mailbox.password:
             _add(problems, "password", _("Enter the password of this account."))
     return problems
 
@@ -254,13 +254,6 @@ def _needs_account(mailbox: Mailbox) -> bool:
     return ((incoming or activities) and profile.credentials == Credentials.MAILBOX) or (
         sends and outgoing == Credentials.MAILBOX
     )
-
-
-def _password_of(mailbox: Mailbox) -> str:
-    try:
-        return mailbox.password
-    except ImproperlyConfigured:  # its key is lost; a new password is asked for
-        return ""
 
 
 def _is_of_queue(mailbox: Mailbox) -> bool:

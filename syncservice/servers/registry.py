@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from django.db.models.functions import Now
 
 from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
+from syncservice.mailboxes.encryption import Undecryptable
 from syncservice.mailboxes.models import Discovery, EmailServerProfile, Mailbox
 from syncservice.servers.exchange.access import ExchangeActivities, ExchangeLook, ExchangeOutgoing
 from syncservice.servers.exchange.conversation import ExchangeServer
@@ -33,6 +34,7 @@ _SECURITY = {
     EmailServerProfile.Security.STARTTLS: Security.STARTTLS,
 }
 _POP3_PORTS = {Security.TLS: 995, Security.STARTTLS: 110, Security.NONE: 110}
+_ACCOUNT = ("username", "password")
 _SMTP_PORTS = {Security.TLS: 465, Security.STARTTLS: 587, Security.NONE: 25}
 
 
@@ -186,10 +188,16 @@ def _login(mailbox: Mailbox, prefix: str) -> tuple[str, str]:
     if credentials in (Credentials.NONE, Credentials.INTEGRATED):
         return "", ""
     if credentials == Credentials.PROFILE:
-        return getattr(profile, f"{prefix}username"), getattr(profile, f"{prefix}password")
-    if not (mailbox.allow_credentials and mailbox.username and mailbox.password):
-        raise FaultError(_NO_CREDENTIALS)
-    return mailbox.username, mailbox.password
+        username, password = (getattr(profile, f"{prefix}{name}") for name in _ACCOUNT)
+        scope = Scope.PROFILE
+    else:
+        if not (mailbox.allow_credentials and mailbox.username and mailbox.password):
+            raise FaultError(_NO_CREDENTIALS)
+        username, password = mailbox.username, mailbox.password
+        scope = Scope.MAILBOX
+    if isinstance(password, Undecryptable):
+        raise FaultError(_key_lost(scope))
+    return username, password
 
 
 def _profile(mailbox: Mailbox) -> EmailServerProfile:
@@ -219,6 +227,17 @@ _NOT_DISCOVERED = Fault(
     provenance=Provenance.US,
     text="the server has not been found yet; test the profile's connection",
 )
+
+
+def _key_lost(scope: Scope) -> Fault:
+    return Fault(
+        code=f"{scope}.key_lost",
+        nature=Nature.TRANSIENT,
+        scope=scope,
+        provenance=Provenance.US,
+        text="none of CREDENTIAL_KEYS decrypts the stored password; restore the key that it was "
+        "stored with, or enter the password again",
+    )
 
 
 def _unknown_authentication(name: str) -> Fault:

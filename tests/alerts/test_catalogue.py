@@ -25,10 +25,10 @@ TABLES = faults._THROTTLED | faults._RESYNC | {*faults._PERMANENT} | faults._ITE
 OURS = {
     "visit": "parked timed_out",
     "mailbox": "enabled recovered not_approved no_profile no_address taken_over disabled "
-    "other_organisation no_credentials no_activities",
-    "profile": "exchange_online_ends login_refused mailboxes_failing autodiscover_failed",
+    "other_organisation no_credentials no_activities key_lost",
+    "profile": "exchange_online_ends login_refused mailboxes_failing autodiscover_failed key_lost",
     "email": "unreadable parser_failed not_storable too_large",
-    "test": "failed",
+    "test": "failed timed_out",
     "pop3": "login_refused mailbox_in_use login_delay system_temporary system_permanent "
     "no_starttls not_pop3 no_uidl",
     "smtp": "login_refused authentication_unavailable service_unavailable sender_refused "

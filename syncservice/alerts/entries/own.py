@@ -80,6 +80,15 @@ _NOT_APPROVED = Entry(
     reference="A03, A04",
 )
 
+_KEY_LOST = Entry(
+    meaning=_("The stored password cannot be read, so nobody can log in with it."),
+    cause=_("The key that it was encrypted with is no longer among CREDENTIAL_KEYS."),
+    remedy=_(
+        "An administrator adds the key again to CREDENTIAL_KEYS and restarts the service, or "
+        "enters the password again."
+    ),
+)
+
 MAILBOXES = {
     "mailbox.enabled": Entry(
         name="ConfigurationTestSucceeded",
@@ -120,6 +129,7 @@ MAILBOXES = {
             "it."
         ),
     ),
+    "mailbox.key_lost": _KEY_LOST,
     "mailbox.no_activities": Entry(
         meaning=_("The mailbox's server holds no appointments, contacts and tasks."),
         cause=_("Its server profile is of POP3 and SMTP, which carry email only."),
@@ -170,6 +180,7 @@ PROFILES = {
             "tell what each of them met."
         ),
     ),
+    "profile.key_lost": _KEY_LOST,
     "profile.autodiscover_failed": Entry(
         meaning=_("The mail server could not be found by the address of a mailbox."),
         cause=_("The domain of the address does not publish autodiscover, or not properly."),
@@ -233,6 +244,14 @@ TESTS = {
         cause=_("The details of the alert tell what the mail server or this service found."),
         remedy=_("Correct what the details name, then test and enable the mailbox."),
         reference="A12",
+    ),
+    "test.timed_out": Entry(
+        meaning=_("A test took too long and was ended."),
+        cause=_("The mail server answers slowly."),
+        remedy=_(
+            "It is tried again by itself. If it lasts, an administrator raises "
+            "ASYNC_OPERATIONS_SOFT_LIMIT_SECONDS."
+        ),
     ),
 }
 
