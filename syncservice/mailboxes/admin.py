@@ -379,18 +379,21 @@ class MailboxAdmin(ScheduledAdmin):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         administration.await_turn()
         actor = request.user.get_username()
-        address = obj.email_address
-        if change and "email_address" in form.changed_data:
-            obj.email_address = form.initial["email_address"]
-        if not change and request.user.has_perm("mailboxes.approve_address"):
-            obj.approval = Mailbox.Approval.APPROVED
-        super().save_model(request, obj, form, change)
-        directions.ensure([obj])
         owner = form.cleaned_data["user"] or form.cleaned_data["queue"]
+        if change:
+            schedule.lock([obj.pk])
+        else:
+            if request.user.has_perm("mailboxes.approve_address"):
+                obj.approval = Mailbox.Approval.APPROVED
+            super().save_model(request, obj, form, change)
+            directions.ensure([obj])
         if owner is not None:
             administration.map_mailbox(obj, owner, take_over=True, actor=actor)  # the form asked
-        if obj.email_address != address:
-            administration.change_address(obj, address, actor)
+        if change:
+            # After the former owner's account was forgotten: the one that was typed is the new's.
+            obj.save(update_fields=_typed(form))
+        if "email_address" in form.changed_data and change:
+            administration.change_address(Mailbox.objects.get(pk=obj.pk), obj.email_address, actor)
         schedule.plan([obj.pk])
         verb = "mailbox.changed" if change else "mailbox.added"
         audit.note(actor, verb, mailbox=obj, fields=sorted(form.changed_data))
@@ -436,6 +439,14 @@ class MailboxAdmin(ScheduledAdmin):
             self.tell(request, administration.apply_defaults(ids, request.user.get_username()))
         except ValidationError as error:
             self.message_user(request, " ".join(error.messages), messages.ERROR)
+
+
+def _typed(form: MailboxForm) -> list[str]:
+    """Return the fields of the mailbox that a form changes; the address has a way of its own."""
+    typed = set(form.changed_data) - {"email_address", "user", "queue", "take_over"}
+    if "password" in typed:  # the account is one thing
+        typed |= {"username", "allow_credentials"}
+    return sorted(typed)
 
 
 @admin.register(ChangeRecord)

@@ -226,6 +226,15 @@ def test_taking_over_a_mailbox_asks_and_then_ends_the_former_mapping(staff):
     assert [is_due(box), is_due(other)] == [False, False]
 
 
+def test_the_account_that_is_typed_with_a_take_over_is_the_new_owners(staff):
+    box = factories.mailbox(username="ann", password="of ann", allow_credentials=True)
+    heir = User.objects.create(username="heir", email="heir@example.test")
+    yes = {"user": heir.pk, "take_over": "on"}
+    assert save(staff, box, **yes, password="of the heir", username="ann").status_code == 302
+    box.refresh_from_db()
+    assert (box.username, box.password, box.allow_credentials) == ("ann", "of the heir", True)
+
+
 @pytest.mark.parametrize("both", [True, False])
 def test_an_owner_is_a_user_or_a_queue(staff, both):
     box = factories.mailbox()
