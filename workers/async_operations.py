@@ -1,18 +1,20 @@
 """Queue `async_operations`: tests that people asked for, watching over servers, housekeeping."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import structlog
+from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db.models.functions import Now
 
 from syncservice.alerts import alert_mail, alerts, watch
 from syncservice.alerts.models import Alert, ItemFailure
-from syncservice.domain.faults import Fault, FaultError, Nature
+from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
 from syncservice.mailboxes import administration, connection_tests, directions, server_health
 from syncservice.mailboxes.connection_tests import DueConnectionTest
 from syncservice.mailboxes.directions import DueTest
@@ -27,6 +29,7 @@ from syncservice.servers import registry
 from syncservice.sync import enablement
 from syncservice.sync.enablement import Retries, Ways
 from workers.app import app
+from workers.heartbeat import Heartbeat
 from workers.shutdown import is_stopping
 from workers.slots import slots
 
@@ -84,13 +87,15 @@ def _attempt(test: DueTest, mailbox: Mailbox, profile: EmailServerProfile) -> Fa
     )
     organisation = str(Organisation.current().identity)
     try:
-        with slots().hold(_accounts(mailbox, profile), f"test:{uuid4()}"):
+        with _within_slots(mailbox, profile):
             registry.discover_once(mailbox, slots())
             return enablement.attempt(
                 test, ways, mailbox.email_address, organisation, datetime.now(UTC)
             )
     except FaultError as error:
         return error.fault
+    except SoftTimeLimitExceeded:
+        return _STOPPED if is_stopping() else _TIMED_OUT
 
 
 def _test_connection(test: DueConnectionTest) -> None:
@@ -125,7 +130,7 @@ def _look(mailbox: Mailbox, profile: EmailServerProfile) -> tuple[Fault | None, 
     """Return the fault, and the last request and answer where the protocol has such texts."""
     request = response = ""
     try:
-        with slots().hold(_accounts(mailbox, profile), f"test:{uuid4()}"):
+        with _within_slots(mailbox, profile):
             if not profile.is_exchange:
                 with registry.incoming(mailbox, _meter(profile)) as maildrop:
                     maildrop.page("", 1)
@@ -139,11 +144,42 @@ def _look(mailbox: Mailbox, profile: EmailServerProfile) -> tuple[Fault | None, 
                     request, response = gateway.request, gateway.response
     except FaultError as error:
         return error.fault, request, response
+    except SoftTimeLimitExceeded:
+        return _STOPPED if is_stopping() else _TIMED_OUT, request, response
     return None, request, response
 
 
-def _accounts(mailbox: Mailbox, profile: EmailServerProfile) -> dict[str, int]:
-    return registry.accounts(mailbox, server_health.connections(profile.pk))
+_STOPPED = Fault(
+    code="limit.stopped",
+    nature=Nature.LIMITED,
+    scope=Scope.MAILBOX,
+    provenance=Provenance.US,
+    text="its worker was stopped before the test had ended",
+    retry_after=timedelta(0),
+)
+_TIMED_OUT = Fault(
+    code="test.timed_out",
+    nature=Nature.TRANSIENT,
+    scope=Scope.MAILBOX,
+    provenance=Provenance.US,
+    text="the test took longer than ASYNC_OPERATIONS_SOFT_LIMIT_SECONDS and was ended",
+)
+
+
+@contextmanager
+def _within_slots(mailbox: Mailbox, profile: EmailServerProfile) -> Iterator[None]:
+    """Hold the connection slots of a test for the block, however long its requests take."""
+    accounts = registry.accounts(mailbox, server_health.connections(profile.pk))
+    holder = f"test:{uuid4()}"
+    with (
+        slots().hold(accounts, holder),
+        Heartbeat(
+            lambda: slots().take(accounts, holder),
+            settings.CLAIM_LEASE.total_seconds() / 3,
+            settings.STOP_PATIENCE,
+        ),
+    ):
+        yield
 
 
 def _meter(profile: EmailServerProfile) -> Callable[[], None]:

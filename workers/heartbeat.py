@@ -31,7 +31,7 @@ class Heartbeat:
     soft time limit: a request that hangs must not hold it up.
     """
 
-    def __init__(self, renew: Callable[[], None], interval: float, patience: float) -> None:
+    def __init__(self, renew: Callable[[], object], interval: float, patience: float) -> None:
         self._renew = renew
         self._interval = interval
         self._patience = patience
