@@ -106,7 +106,9 @@ def _redis_client() -> "redis.Redis":
 def _mail_server(profile: EmailServerProfile) -> Finding:
     """Ask for one change of one mailbox: that tries address, certificate, password and rights."""
     subject = f"{profile.name} ({profile.location})"
-    mailbox = profile.mailboxes.filter(is_active=True).order_by("pk").first()
+    mailbox = (
+        profile.mailboxes.filter(is_active=True).exclude(email_address="").order_by("pk").first()
+    )
     if mailbox is None:
         return Finding(subject, True, "no mailbox uses this profile yet, so nothing was asked")
     slots = Slots(_redis_client(), settings.CLAIM_LEASE, settings.SLOT_RETRY)

@@ -31,15 +31,19 @@ REDIS_URL = read.url("REDIS_URL", "", schemes=("redis", "rediss", "unix"))
 
 #: Everything on one machine, with the embedded servers.
 EMBEDDED = not DATABASE_URL
-if not (DATABASE_URL and REDIS_URL):
+if bool(DATABASE_URL) != bool(REDIS_URL):
+    raise ImproperlyConfigured(
+        "DATABASE_URL and REDIS_URL: only one of them is set; set both, or neither for the "
+        "embedded servers"
+    )
+if EMBEDDED:
     from syncservice.embedded import EmbeddedServersError, running_urls
 
     try:
         _running = running_urls(DATA_FOLDER)
     except EmbeddedServersError as error:
         raise ImproperlyConfigured(str(error)) from error
-    DATABASE_URL = DATABASE_URL or _running.database_url
-    REDIS_URL = REDIS_URL or _running.redis_url
+    DATABASE_URL, REDIS_URL = _running.database_url, _running.redis_url
 
 #: A lock that somebody else holds is waited for so long; the work is then put off.
 _LOCK_TIMEOUT = read.seconds("DATABASE_LOCK_TIMEOUT_SECONDS", 30, least=0.1, most=3600)

@@ -142,10 +142,14 @@ def _ensure_administrator() -> None:
 
 
 def _ensure_exchange() -> None:
-    """Make the profile and mailboxes that EXCHANGE_URL and EXCHANGE_MAILBOXES name."""
+    """Make the profile and mailboxes that EXCHANGE_URL and EXCHANGE_MAILBOXES name.
+
+    A mailbox that is there already is left as people have it: switched off, for example.
+    """
     from django.conf import settings
 
     from syncservice.mailboxes import administration
+    from syncservice.mailboxes.models import Mailbox
 
     if not settings.EXCHANGE_URL:
         return
@@ -158,4 +162,5 @@ def _ensure_exchange() -> None:
         verify_tls=settings.EXCHANGE_VERIFY_TLS,
     )
     for address in settings.EXCHANGE_MAILBOXES:
-        administration.add_mailbox(address, profile)
+        if not Mailbox.objects.filter(email_address__iexact=address).exists():
+            administration.add_mailbox(address, profile)

@@ -81,6 +81,12 @@ def test_a_wrong_value_is_refused_with_its_name_and_what_was_expected(name, valu
     assert "secret" not in result.stderr
 
 
+@pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL"])
+def test_one_store_alone_is_refused(name):
+    result = load(**{name: ""})
+    assert "set both, or neither for the embedded servers" in result.stderr
+
+
 def test_a_database_elsewhere_needs_keys_that_every_process_shares(tmp_path):
     result = load(SECRET_KEY="", CREDENTIAL_KEYS="", DATA_FOLDER=str(tmp_path))
     assert "SECRET_KEY: not set" in result.stderr

@@ -312,9 +312,14 @@ def test(override_organisation: bool, wait: bool, **chosen: Any) -> None:
 def _wait_for_tests(ids: Sequence[int], count: int) -> None:
     import sys
 
+    from syncservice.mailboxes import directions
     from syncservice.mailboxes.models import Direction
 
-    rows = Direction.objects.filter(mailbox__in=ids).select_related("mailbox")
+    rows = (
+        Direction.objects.filter(mailbox__in=ids)
+        .select_related("mailbox")
+        .filter(directions.IS_USED)
+    )
     waiting = rows.filter(test_due_at__isnull=False)
     wait_for_worker(
         waiting.count, has_begun=lambda: waiting.filter(test_attempts=0).count() < count

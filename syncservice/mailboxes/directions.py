@@ -18,18 +18,24 @@ from django.db.models.functions import Greatest, Now
 
 from syncservice.domain.faults import Fault
 from syncservice.mailboxes import audit, schedule
-from syncservice.mailboxes.models import ActMethod, Direction, IncomingMethod, Mailbox
+from syncservice.mailboxes.models import (
+    ActMethod,
+    Direction,
+    IncomingMethod,
+    Mailbox,
+    OutgoingMethod,
+)
 
 Kind = Direction.Kind
 SERVER_SIDE = {
     Kind.INCOMING: ("incoming_method", IncomingMethod.SERVER_SIDE),
-    Kind.OUTGOING: ("outgoing_method", 2),
+    Kind.OUTGOING: ("outgoing_method", OutgoingMethod.SERVER_SIDE),
     Kind.ACT: ("act_method", ActMethod.SERVER_SIDE),
 }
 
 
 #: Of `Direction`: those that `used` gives for its mailbox.
-_IS_USED = reduce(
+IS_USED = reduce(
     or_,
     (Q(kind=kind, **{f"mailbox__{field}": value}) for kind, (field, value) in SERVER_SIDE.items()),
 )
@@ -59,7 +65,7 @@ def enable(mailboxes: Iterable[int], kinds: Iterable[Kind], actor: str) -> int:
 @transaction.atomic
 def enable_used(mailboxes: Iterable[int], actor: str) -> int:
     """Switch on what the methods of each mailbox leave to this service, as `enable` does."""
-    rows = _locked(mailboxes).filter(_IS_USED, is_enabled=False)
+    rows = _locked(mailboxes).filter(IS_USED, is_enabled=False)
     return _switch(rows, actor, "enabled", is_enabled=True, **_WELL)
 
 
@@ -146,7 +152,7 @@ def request_tests(mailboxes: Iterable[int], actor: str, *, override_stamp: bool 
         )
         for one in chosen
     )
-    rows = Direction.objects.filter(_IS_USED, mailbox__in=ids)
+    rows = Direction.objects.filter(IS_USED, mailbox__in=ids)
     return rows.update(
         test_due_at=Now(),
         test_attempts=0,
