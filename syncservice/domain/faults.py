@@ -18,7 +18,6 @@ class Nature(enum.StrEnum):
     THROTTLED = "throttled"  # the wait that the server asked for
     PERMANENT = "permanent"  # a person
     RESYNC = "resync"  # forgetting the cursor and listing everything once more
-    CONFLICT = "conflict"  # reading the record again and merging
     LIMITED = "limited"  # nothing is wrong: a limit of our own says "not now"
 
 
@@ -130,7 +129,7 @@ def effect_of(
     `refused` is what a refused login proves. A fault that concerns the whole server does nothing
     to its mailboxes: the server is left alone instead, and looked at by one visit (P04).
     """
-    if fault.nature in (Nature.THROTTLED, Nature.LIMITED, Nature.CONFLICT):
+    if fault.nature in (Nature.THROTTLED, Nature.LIMITED):
         return Effect.NOTHING
     if fault.nature is Nature.RESYNC and failures == 1:
         return Effect.NOTHING

@@ -12,7 +12,7 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Greatest, Now
 
@@ -175,20 +175,25 @@ class DueTest:
     overrides_stamp: bool
 
 
+@transaction.atomic
 def claim_due_test(lease: timedelta) -> DueTest | None:
     """Claim the longest overdue test; not finished when the lease ends, it is due again."""
-    parameters: dict[str, Any] = {"lease": lease}
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE mailboxes_direction SET test_due_at = statement_timestamp() + %(lease)s, "
-            "test_fence = test_fence + 1, test_attempts = test_attempts + 1 "
-            "WHERE id = (SELECT id FROM mailboxes_direction WHERE test_due_at <= "
-            "statement_timestamp() ORDER BY test_due_at LIMIT 1 FOR UPDATE SKIP LOCKED) "
-            "RETURNING mailbox_id, kind, test_fence, test_attempts, overrides_stamp",
-            parameters,
-        )
-        row = cursor.fetchone()
-    return DueTest(row[0], Kind(row[1]), *row[2:]) if row else None
+    due = Direction.objects.select_for_update(skip_locked=True).filter(test_due_at__lte=Now())
+    row = due.order_by("test_due_at").first()
+    if row is None:
+        return None
+    Direction.objects.filter(pk=row.pk).update(
+        test_due_at=Now() + lease,
+        test_fence=F("test_fence") + 1,
+        test_attempts=row.test_attempts + 1,
+    )
+    return DueTest(
+        row.mailbox_id,
+        Kind(row.kind),
+        row.test_fence + 1,
+        row.test_attempts + 1,
+        row.overrides_stamp,
+    )
 
 
 def postpone_test(test: DueTest, wait: timedelta, *, counts: bool = True) -> bool:

@@ -1,7 +1,8 @@
 """What server profiles and mailboxes may ask for together, and why not (REFERENCE 1B, 1C, 1D).
 
-Each function looks at a record as it is in memory and returns the problems, a sentence with the
-remedy for each field: Django's forms show them in place, the command line as one line.
+Each function looks at a record before it is saved, and at what it hangs on in the database, and
+returns the problems, a sentence with the remedy for each field: Django's forms show them in place,
+the command line as one line.
 """
 
 import codecs

@@ -66,8 +66,8 @@ CHANGES = {
     ],
     "request_tests": [
         "insert mailboxes_direction",
-        "update mailboxes_direction",
         "insert mailboxes_changerecord",
+        "update mailboxes_direction",
         "commit",
         END,
     ],
@@ -89,8 +89,8 @@ CHANGES = {
     "change_address": [
         "update mailboxes_mailbox",
         "update crm_user",
-        "delete mailboxes_foldercursor",
         "update mailboxes_schedule",
+        "delete mailboxes_foldercursor",
         "insert mailboxes_schedule",
         "insert mailboxes_changerecord",
         "commit",
