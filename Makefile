@@ -6,7 +6,7 @@ BIN := .venv/bin
 LINT_ENV := DATABASE_URL=postgresql://lint@127.0.0.1/lint REDIS_URL=redis://127.0.0.1:1 \
 	SECRET_KEY=lint CREDENTIAL_KEYS=lint ENV_FILE=/dev/null
 
-.PHONY: demo up test unit lint format bench lock clean
+.PHONY: demo up test nightly unit lint format bench lock clean
 
 demo: .venv/installed  ## Watch it work: make demo ARGS="--for 60s"
 	@$(BIN)/python -m syncservice demo $(ARGS)
@@ -16,6 +16,9 @@ up: .venv/installed  ## The whole service on this machine
 
 test: .venv/installed-dev  ## Every test, on real servers
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+nightly: .venv/installed-dev  ## Every test, and those that take long
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "nightly or not nightly" $(ARGS)
 
 unit: .venv/installed-dev  ## The pure rules alone
 	$(BIN)/python -m pytest tests/domain -q $(ARGS)

@@ -4,10 +4,20 @@ import logging
 import sys
 
 import structlog
-from structlog.typing import Processor
+from kombu.exceptions import KombuError
+from redis import RedisError
+from structlog.typing import EventDict, Processor
 
 #: What these libraries print at lower levels holds requests and answers: mail and passwords.
 _QUIET = {"exchangelib": logging.CRITICAL, "urllib3": logging.ERROR, "spnego": logging.CRITICAL}
+
+
+def _outage_in_a_line(_: object, __: str, event: EventDict) -> EventDict:
+    """A store that is away is no bug: what a library says of it needs no traceback."""
+    info = event.get("exc_info")
+    if isinstance(info, tuple) and isinstance(info[1], OSError | RedisError | KombuError):
+        event["exc_info"] = None
+    return event
 
 
 def set_up(level: str, style: str) -> None:
@@ -26,7 +36,7 @@ def set_up(level: str, style: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[_outage_in_a_line, *shared],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )

@@ -16,7 +16,7 @@ LEASE = timedelta(seconds=0.5)
 ENVIRONMENT = {
     "CLAIM_LEASE_SECONDS": str(LEASE.total_seconds()),
     "DATABASE_LOCK_TIMEOUT_SECONDS": "10",
-    "DATABASE_IDLE_TIMEOUT_SECONDS": "0.2",
+    "DATABASE_IDLE_TIMEOUT_SECONDS": "1",
     "SLOT_RETRY_SECONDS": "0.1",
     "BATCH_MESSAGES": "2",
     "PAGE_IDS": "3",

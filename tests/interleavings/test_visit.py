@@ -195,8 +195,20 @@ def another_server(stage: Stage, box: Mailbox) -> None:
 MEANWHILE = [another_visit, take_over, switch_off, another_server]
 
 
-@pytest.mark.parametrize("meanwhile", MEANWHILE)
-@pytest.mark.parametrize("number", **numbered(VISIT))
+#: Every event at every point is for the night; by day each point has one of them.
+WHILE_IT_STANDS_STILL = [
+    pytest.param(
+        number,
+        meanwhile,
+        id=f"{number}-{point}-{meanwhile.__name__}",
+        marks=() if number % len(MEANWHILE) == turn else pytest.mark.nightly,
+    )
+    for number, point in enumerate(VISIT)
+    for turn, meanwhile in enumerate(MEANWHILE)
+]
+
+
+@pytest.mark.parametrize(("number", "meanwhile"), WHILE_IT_STANDS_STILL)
 def test_a_visit_that_stood_still_writes_nothing_after_it_was_fenced_off(
     stage, box, mail, number, meanwhile: Callable[[Stage, Mailbox], None], redis_client
 ):
