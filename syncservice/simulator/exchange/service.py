@@ -91,7 +91,7 @@ class Service:
 
     def answer(self, data: bytes, authorization: str | None) -> Answer:
         """Answer one POST; `authorization` is the header of that name."""
-        login = self._login(authorization)
+        login = self.login(authorization)
         if login is None:
             if authorization:
                 self.statistics.authentication_failures += 1
@@ -105,7 +105,7 @@ class Service:
         self.statistics.handling_seconds += time.perf_counter() - started
         return answer
 
-    def _login(self, authorization: str | None) -> str | None:
+    def login(self, authorization: str | None) -> str | None:
         """Who logs in by Basic authentication; None: nobody."""
         scheme, _, encoded = (authorization or "").partition(" ")
         if scheme.lower() != "basic":
