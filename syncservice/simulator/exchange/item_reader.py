@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 from syncservice.simulator.exchange import schema
 from syncservice.simulator.exchange.context import one_child
 from syncservice.simulator.exchange.errors import EwsError, schema_violation
+from syncservice.simulator.exchange.icalendar import read_icalendar
 from syncservice.simulator.exchange.item import Attachment, Item
 from syncservice.simulator.exchange.mapi import under_schema_name
 from syncservice.simulator.exchange.markup import (
@@ -75,6 +76,8 @@ def read_item(element: Element, default_zone: ZoneInfo | None) -> Item:
         values["IsRead"] = "true" if flags & 1 else "false"
     if source is None:
         return Item(kind, values, attachments=attachments)
+    if kind == "CalendarItem":
+        return Item(kind, {**read_icalendar(source), **values}, attachments=attachments)
     if kind not in ("Message", "Item"):
         raise EwsError("ErrorUnsupportedMimeConversion")
     item = Item.of_mime(source, values)

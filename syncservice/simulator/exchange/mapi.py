@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from syncservice.simulator.exchange import derived, schema
 from syncservice.simulator.exchange.folder import Folder
 from syncservice.simulator.exchange.item import Item
+from syncservice.simulator.exchange.markup import truth
 from syncservice.simulator.exchange.moments import read_moment, write_moment
 from syncservice.simulator.exchange.values import Body, Value
 
@@ -55,6 +56,16 @@ TAGS = {
 #: The same by property set, and number or name within it.
 NAMED: dict[tuple[str, int | str], str] = {
     (PROPERTY_SETS["PublicStrings"], "Keywords"): "Categories",
+    (PROPERTY_SETS["Common"], 0x8503): "ReminderIsSet",
+    (PROPERTY_SETS["Appointment"], 0x8208): "Location",
+    (PROPERTY_SETS["Appointment"], 0x820D): "Start",
+    (PROPERTY_SETS["Appointment"], 0x820E): "End",
+    (PROPERTY_SETS["Appointment"], 0x8215): "IsAllDayEvent",
+    (PROPERTY_SETS["Appointment"], 0x8223): "IsRecurring",
+    (PROPERTY_SETS["Task"], 0x8104): "StartDate",
+    (PROPERTY_SETS["Task"], 0x8105): "DueDate",
+    (PROPERTY_SETS["Task"], 0x810F): "CompleteDate",
+    (PROPERTY_SETS["Task"], 0x811C): "IsComplete",
     (PROPERTY_SETS["Address"], 0x8005): "FileAs",
     (PROPERTY_SETS["Address"], 0x8045): "PhysicalAddresses:Business:Street",
     (PROPERTY_SETS["Address"], 0x8046): "PhysicalAddresses:Business:City",
@@ -79,6 +90,8 @@ def under_schema_name(key: str, value: Value) -> Value:
         return schema.CHOICES[key][int(value)]
     if key in schema.DATES:
         return write_moment(read_moment(value))
+    if key in schema.BOOLEANS:
+        return "true" if truth(value) else "false"
     return Body(value, False) if key == "Body" else value
 
 
@@ -101,6 +114,11 @@ def record_key(item: Item) -> str:
     return base64.b64encode(item.uid.to_bytes(16, "big")).decode()
 
 
+def commit_time(folder: Folder) -> str:
+    """When something within the folder last changed."""
+    return write_moment(datetime.fromtimestamp(folder.log.grown_at, UTC))
+
+
 def next_article(folder: Folder) -> int:
     """The number the folder's next item gets at least."""
     return max((item.uid for item in folder.log.entries), default=0) + 1
@@ -113,10 +131,11 @@ OF_ITEM: dict[int, Callable[[Item], str]] = {
 }
 OF_FOLDER: dict[int, Callable[[Folder], str]] = {
     0x3001: lambda folder: folder.name,
+    0x3008: commit_time,
     0x3602: lambda folder: str(len(folder.items)),
     0x3603: lambda folder: str(folder.unread_count),
     0x360A: lambda folder: "true" if folder.subfolders else "false",
     0x3613: lambda folder: folder.folder_class,
-    0x670A: lambda folder: write_moment(datetime.fromtimestamp(folder.log.grown_at, UTC)),
+    0x670A: commit_time,  # PR_LOCAL_COMMIT_TIME_MAX
     0x6751: lambda folder: str(next_article(folder)),  # PR_ARTICLE_NUM_NEXT
 }

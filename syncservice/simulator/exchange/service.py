@@ -55,6 +55,7 @@ OPERATIONS: dict[str, Callable[[Context], str]] = {
     "DeleteAttachment": attachments.delete_attachment,
     "ResolveNames": directory.resolve_names,
     "GetServerTimeZones": directory.get_server_time_zones,
+    "GetUserConfiguration": directory.get_user_configuration,
 }
 XML = "text/xml; charset=utf-8"
 HTML = "text/html; charset=utf-8"

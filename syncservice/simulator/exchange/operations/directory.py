@@ -1,4 +1,4 @@
-"""ResolveNames and GetServerTimeZones: what the server knows beside mail."""
+"""ResolveNames, GetServerTimeZones, GetUserConfiguration: what the server knows beside mail."""
 
 from syncservice.simulator.exchange.context import Context, attribute, one_child
 from syncservice.simulator.exchange.errors import schema_violation
@@ -52,6 +52,13 @@ def resolution(mailbox: Mailbox) -> str:
         f"{element_of('EmailAddress', mailbox.address)}<t:RoutingType>SMTP</t:RoutingType>"
         "<t:MailboxType>Mailbox</t:MailboxType></t:Mailbox></t:Resolution>"
     )
+
+
+def get_user_configuration(context: Context) -> str:
+    """The settings a client keeps in a folder; nobody keeps any here."""
+    one_child(context.element, M + "UserConfigurationName")
+    message = failure("GetUserConfiguration", "ErrorItemNotFound")
+    return response("GetUserConfiguration", [message])
 
 
 def get_server_time_zones(context: Context) -> str:
