@@ -15,6 +15,7 @@ from syncservice.simulator.exchange.item import Item
 from syncservice.simulator.exchange.markup import element_of
 from syncservice.simulator.exchange.moments import ZONES, now, read_moment, write_moment, zone
 from syncservice.simulator.exchange.values import Body, Fragment, Value, plain_text
+from syncservice.simulator.exchange.zones import changes, offset_in
 
 HEAD = ("BEGIN:VCALENDAR", "METHOD:PUBLISH", "PRODID:Exchange simulator", "VERSION:2.0")
 SENSITIVITIES = {
@@ -32,7 +33,7 @@ ESCAPES = {"\\": "\\\\", ";": "\\;", ",": "\\,", "\n": "\\n"}
 #: name, parameters, value; a quoted parameter may hold a colon.
 LINE = re.compile(r'([\w-]+)((?:;[\w-]+=(?:"[^"]*"|[^":;]*))*):(.*)')
 LONGEST_LINE = 75  # octets
-DAY = timedelta(days=1)
+FIRST_YEAR = datetime(1601, 1, 1, tzinfo=UTC)  # from which Exchange lets rules hold
 
 
 def write_icalendar(item: Item) -> bytes:
@@ -115,38 +116,25 @@ def zone_lines(item: Item) -> Iterator[str]:
     zone_id = zone_name(item)
     rules = zone(zone_id) or ZoneInfo("UTC")
     year = read_moment(item.text("Start")).year
-    first = datetime(year, 1, 1, 12)  # noqa: DTZ001 - the clock on the wall
-    noons = [first + number * DAY for number in range(365)]
-    changes = [one for one in noons if offset(rules, one) != offset(rules, one - DAY)]
     yield "BEGIN:VTIMEZONE"
     yield f"TZID:{zone_id}"
-    for noon in changes or [first]:
-        name = "DAYLIGHT" if noon.replace(tzinfo=rules).dst() else "STANDARD"
-        at = change_time(rules, noon) if changes else noon
+    for change in changes(rules, year):
+        name = "DAYLIGHT" if change.is_daylight else "STANDARD"
+        day = f"{change.week}{WEEKDAYS[change.weekday]}"
         yield f"BEGIN:{name}"
-        yield f"DTSTART:16010101T{at:%H%M%S}"
-        yield f"TZOFFSETFROM:{written_offset(offset(rules, noon - DAY))}"
-        yield f"TZOFFSETTO:{written_offset(offset(rules, noon))}"
-        if changes:
-            week = -1 if noon.day > 21 else (noon.day - 1) // 7 + 1
-            day = f"{week}{WEEKDAYS[noon.weekday()]}"
-            yield f"RRULE:FREQ=YEARLY;INTERVAL=1;BYDAY={day};BYMONTH={noon.month}"
+        yield f"DTSTART:{basic(FIRST_YEAR + change.clock)}"
+        yield f"TZOFFSETFROM:{written_offset(change.before)}"
+        yield f"TZOFFSETTO:{written_offset(change.after)}"
+        yield f"RRULE:FREQ=YEARLY;INTERVAL=1;BYDAY={day};BYMONTH={change.month}"
         yield f"END:{name}"
+    if not changes(rules, year):
+        offset = written_offset(offset_in(rules, year))
+        yield "BEGIN:STANDARD"
+        yield f"DTSTART:{basic(FIRST_YEAR)}"
+        yield f"TZOFFSETFROM:{offset}"
+        yield f"TZOFFSETTO:{offset}"
+        yield "END:STANDARD"
     yield "END:VTIMEZONE"
-
-
-def offset(rules: ZoneInfo, moment: datetime) -> timedelta:
-    """How far a zone is from UTC at a local moment."""
-    return moment.replace(tzinfo=rules).utcoffset() or timedelta()
-
-
-def change_time(rules: ZoneInfo, noon: datetime) -> datetime:
-    """When, by the clock before, a zone changes within the day that ends at `noon`."""
-    old = offset(rules, noon - DAY)
-    clock = (noon - DAY + number * timedelta(minutes=30) for number in range(49))
-    return next(
-        one for one in clock if (one - old).replace(tzinfo=UTC).astimezone(rules).utcoffset() != old
-    )
 
 
 def written_offset(length: timedelta) -> str:
