@@ -41,6 +41,8 @@ OPERATIONS: dict[str, Callable[[Context], str]] = {
     "UpdateFolder": folders.update_folder,
     "MoveFolder": folders.move_folder,
     "DeleteFolder": folders.delete_folder,
+    "EmptyFolder": folders.empty_folder,
+    "MarkAllItemsAsRead": folders.mark_all_items_as_read,
     "SyncFolderItems": syncing.sync_folder_items,
     "SyncFolderHierarchy": syncing.sync_folder_hierarchy,
     "FindItem": finding.find_item,
