@@ -143,6 +143,15 @@ def test_an_open_folder_tells_of_new_mail(owner: Owner) -> None:
         assert len(uids(session, "ALL")) == 2
 
 
+def test_a_folder_of_more_than_a_page_is_listed_whole(owner: Owner) -> None:
+    count = 501  # DavMail asks for 500 at a time
+    owner.deliver(*(f"mail {number}" for number in range(count)))
+    with owner.imap() as session:
+        found = uids(session, "ALL")
+        assert len(set(found)) == count
+        assert message(session, found[-1])["Subject"] == f"mail {count - 1}"
+
+
 def test_flags_are_kept(owner: Owner) -> None:
     owner.deliver("first", "second")
     wanted = {"\\Seen", "\\Flagged", "\\Answered", "Red"}

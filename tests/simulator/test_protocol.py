@@ -82,13 +82,24 @@ def test_the_version_probe_is_answered_with_a_version(ask: Ask) -> None:
     assert version.get("MajorBuildNumber") == "2507"
 
 
-def test_a_good_id_is_converted(ask: Ask, deliver: Deliver) -> None:
+def test_a_good_id_is_converted_and_tells_its_mailbox(ask: Ask, deliver: Deliver) -> None:
     item = deliver("x")
     answer = ask(
         '<m:ConvertId DestinationFormat="EwsId"><m:SourceIds><t:AlternateId Format="EwsId" '
-        f'Id="{item}" Mailbox="{ALICE}"/></m:SourceIds></m:ConvertId>'
+        f'Id="{item}" Mailbox="somebody@elsewhere.test"/></m:SourceIds></m:ConvertId>'
     )
-    assert answer.ids(".//m:AlternateId") == [item]
+    [found] = answer.all(".//m:AlternateId")
+    assert (found.get("Id"), found.get("Mailbox")) == (item, ALICE)
+
+
+def test_nobody_keeps_a_configuration(ask: Ask) -> None:
+    answer = ask(
+        '<m:GetUserConfiguration><m:UserConfigurationName Name="OWA.UserOptions">'
+        '<t:DistinguishedFolderId Id="root"/></m:UserConfigurationName>'
+        "<m:UserConfigurationProperties>All</m:UserConfigurationProperties>"
+        "</m:GetUserConfiguration>"
+    )
+    assert answer.codes == ["ErrorItemNotFound"]
 
 
 @pytest.mark.parametrize(

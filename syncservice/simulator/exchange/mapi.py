@@ -6,6 +6,7 @@ others are kept as they were set, and are no concern of this module.
 """
 
 import base64
+import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -110,8 +111,8 @@ def flags(item: Item) -> str:
 
 
 def record_key(item: Item) -> str:
-    """PR_RECORD_KEY."""
-    return base64.b64encode(item.uid.to_bytes(16, "big")).decode()
+    """PR_RECORD_KEY: no other item has the same, not even in another run."""
+    return base64.b64encode(hashlib.sha256(item.id.encode()).digest()[:16]).decode()
 
 
 def commit_time(folder: Folder) -> str:

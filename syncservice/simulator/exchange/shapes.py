@@ -148,7 +148,8 @@ def extended_words(path: ExtendedPath, item: Item) -> list[str]:
 def folder_extended_words(path: ExtendedPath, folder: Folder) -> list[str]:
     """The texts of a folder's extended property; none if it is not set."""
     if path.tag in OF_FOLDER:
-        return [OF_FOLDER[path.tag](folder)]
+        text = OF_FOLDER[path.tag](folder)
+        return [text] if text else []
     value = folder.extended.get(path.identity)
     return [] if value is None else words_of(value)
 
