@@ -105,7 +105,8 @@ def parent_folder_id(item: Item) -> str:
 
 def mime_content(item: Item) -> str:
     """The t:MimeContent."""
-    source = write_icalendar(item) if item.element == "CalendarItem" else item.mime()
+    is_appointment = item.element == "CalendarItem" and item.id  # an attached one may lack a start
+    source = write_icalendar(item) if is_appointment else item.mime()
     content = base64.b64encode(source).decode()
     return f'<t:MimeContent CharacterSet="UTF-8">{content}</t:MimeContent>'
 

@@ -1,8 +1,7 @@
 """An appointment as iCalendar (RFC 5545) and back: what Exchange calls its MimeContent.
 
 One event and the definition of its zone, without its attendees, as Exchange writes it for EWS.
-Series are not simulated, so a text that has one is
-refused rather than cut down to its first day.
+Series are not simulated, so a text that has one is refused rather than cut down to its first day.
 """
 
 import re
@@ -50,7 +49,7 @@ def write_icalendar(item: Item) -> bytes:
 def event_lines(item: Item) -> Iterator[str]:
     """The event's properties."""
     body = item.get("Body")
-    yield f"UID:{item.text('UID')}"
+    yield f"UID:{escaped(item.text('UID'))}"
     yield f"SUMMARY:{escaped(item.text('Subject'))}"
     yield f"DESCRIPTION:{escaped(plain_text(body) if isinstance(body, Body) else '')}"
     yield f"LOCATION:{escaped(item.text('Location'))}"
@@ -75,7 +74,7 @@ def key_of(words: dict[str, str], value: str, default: str = "") -> str:
 
 def escaped(text: str) -> str:
     """Text as RFC 5545 section 3.3.11 has it."""
-    return "".join(ESCAPES.get(one, one) for one in text.replace("\r\n", "\n"))
+    return "".join(ESCAPES.get(one, one) for one in "\n".join(text.splitlines()))
 
 
 def folded(line: str) -> str:
