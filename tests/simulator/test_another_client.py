@@ -42,7 +42,7 @@ def packages() -> Path:
 def test_ews_javascript_api_works_with_the_simulator(
     packages: Path, simulator: ExchangeSimulator
 ) -> None:
-    for subject in ("first", "second", "third"):
+    for subject in ("first", "second", "third", "fourth", "fifth"):
         simulator.control.deliver(ALICE, mail(subject))
     done = subprocess.run(
         ["node", HERE / "client.js", simulator.ews_url, ALICE, MAILBOXES[ALICE], BOB],
@@ -54,12 +54,36 @@ def test_ews_javascript_api_works_with_the_simulator(
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     assert told == {
-        "inbox": ["Inbox", 3, 3],
-        "found": ["third", "second", "first"],
-        "loaded": ["third", "carol@elsewhere.test", "Good morning.", False],
-        "appointment": "2026-05-04T10:00:00.000Z",
-        "contact": "Nora Node",
-        "synced": [2, True, 1, False],
-        "change": [1, "Delete"],
+        "inbox": ["Inbox", 5, 5],
+        "pages": [["first", "second"], ["third", "fourth"], ["fifth"]],
+        "filtered": [["first"], ["third"]],
+        "read": [
+            ["fifth", "carol@elsewhere.test", "Good morning.", False],
+            ["fourth", "carol@elsewhere.test", "Good morning.", False],
+        ],
+        "changed": [True, "High", ["Red"], ["fifth"]],
+        "sent": [
+            ["FW: fifth", "RE: fifth", "From a draft", "From node"],
+            [["b.bin", "of the second"], ["a.bin", "of the first"]],
+            0,
+        ],
+        "folders": [["Projects", "Spring"], ["fifth", "fifth"], 0, 0, "ErrorItemNotFound"],
+        "synced": [[2, 2, 1], ["ReadFlagChange", "Update", "Delete"]],
+        "calendar": [
+            ["Meeting 2026-05-04T09:00:00.000Z", "Day 2026-05-06T00:00:00.000Z"],
+            ["Meeting 2026-05-04T09:00:00.000Z"],
+            "Room 1",
+            "PT2H",
+            ["Meeting 2026-05-05T09:00:00.000Z"],
+            ["Meeting 2026-05-05T09:00:00.000Z"],
+        ],
+        "contacts": ["Nora Node", "Node, Nora", "Boss", "+1 556", "nora@elsewhere.test", 0],
+        "tasks": [
+            ["InProgress", 50, False],
+            ["Completed", 100, True],
+            "2026-05-04T00:00:00.000Z",
+        ],
+        "zones": ["W. Europe Standard Time"],
     }
-    assert [one.subject for one in simulator.control.items(BOB, "inbox")] == ["From node"]
+    received = [one.subject for one in simulator.control.items(BOB, "inbox")]
+    assert sorted(received) == ["FW: fifth", "From a draft", "From node"]

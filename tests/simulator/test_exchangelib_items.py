@@ -1,7 +1,7 @@
 """exchangelib's ordinary work on folders, calendar items, contacts, tasks, and its syncs."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import time, timedelta
 from decimal import Decimal
 
 import pytest
@@ -18,10 +18,12 @@ from exchangelib import (
 )
 from exchangelib.errors import (
     ErrorCalendarEndDateIsEarlierThanStartDate,
+    ErrorCannotEmptyFolder,
     ErrorDeleteDistinguishedFolder,
     ErrorFolderExists,
     ErrorInvalidSyncStateData,
 )
+from exchangelib.folders import Messages
 from exchangelib.indexed_properties import EmailAddress, PhoneNumber, PhysicalAddress
 
 from syncservice.simulator.exchange import ExchangeSimulator
@@ -71,6 +73,21 @@ def test_folders_are_created_renamed_moved_and_deleted(alice: Account) -> None:
     assert {one.name for one in alice.inbox.children} == {"Acme Ltd"}
     with pytest.raises(ErrorDeleteDistinguishedFolder):
         alice.inbox.delete()
+
+
+def test_a_folder_is_emptied(alice: Account, deliver: Deliver) -> None:
+    folder = Messages(parent=alice.inbox, name="New")
+    folder.save()
+    Messages(parent=folder, name="Below").save()
+    Message(account=alice, folder=folder, subject="x").save()
+    folder.empty()
+    folder.refresh()
+    assert (folder.total_count, folder.child_folder_count) == (0, 1)
+    folder.empty(delete_sub_folders=True)
+    folder.refresh()
+    assert folder.child_folder_count == 0
+    with pytest.raises(ErrorCannotEmptyFolder):
+        alice.calendar.empty()
 
 
 def test_the_hierarchy_tells_what_changed_since(alice: Account) -> None:
@@ -165,6 +182,19 @@ def test_a_calendar_view_shows_what_overlaps_it(alice: Account) -> None:
         appointment(alice, subject, start, hours=2).save()
     view = alice.calendar.view(start=at(10, 0), end=at(11, 0))
     assert [item.subject for item in view] == ["into", "in"]
+    first = alice.calendar.view(start=at(10, 0), end=at(11, 0), max_items=1)
+    assert [item.subject for item in first] == ["into"]
+
+
+def test_a_time_zone_has_rules(alice: Account) -> None:
+    zones = alice.protocol.get_timezones(return_full_timezone_data=True)
+    [berlin] = [zone for zone in zones if zone.id == "W. Europe Standard Time"]
+    standard, daylight, period = berlin.get_std_and_dst(for_year=2026)
+    assert period.bias_in_minutes == -60
+    assert (standard.bias, standard.iso_month, standard.occurrence) == (0, 10, 5)
+    assert (daylight.bias, daylight.iso_month, daylight.occurrence) == (-60, 3, 5)
+    assert (standard.weekday, standard.time) == (7, time(3))
+    assert (daylight.weekday, daylight.time) == (7, time(2))
 
 
 def test_a_contact_keeps_its_entries(alice: Account) -> None:

@@ -7,7 +7,7 @@ import requests
 
 from syncservice.simulator.exchange import ExchangeSimulator
 
-from .conftest import ALICE, BOB, Ask, get_request, sync_request
+from .conftest import ALICE, BOB, Ask, get_request, mail, sync_request
 
 Deliver = Callable[..., str]
 
@@ -82,13 +82,24 @@ def test_the_version_probe_is_answered_with_a_version(ask: Ask) -> None:
     assert version.get("MajorBuildNumber") == "2507"
 
 
-def test_a_good_id_is_converted(ask: Ask, deliver: Deliver) -> None:
+def test_a_good_id_is_converted_and_tells_its_mailbox(ask: Ask, deliver: Deliver) -> None:
     item = deliver("x")
     answer = ask(
         '<m:ConvertId DestinationFormat="EwsId"><m:SourceIds><t:AlternateId Format="EwsId" '
-        f'Id="{item}" Mailbox="{ALICE}"/></m:SourceIds></m:ConvertId>'
+        f'Id="{item}" Mailbox="somebody@elsewhere.test"/></m:SourceIds></m:ConvertId>'
     )
-    assert answer.ids(".//m:AlternateId") == [item]
+    [found] = answer.all(".//m:AlternateId")
+    assert (found.get("Id"), found.get("Mailbox")) == (item, ALICE)
+
+
+def test_nobody_keeps_a_configuration(ask: Ask) -> None:
+    answer = ask(
+        '<m:GetUserConfiguration><m:UserConfigurationName Name="OWA.UserOptions">'
+        '<t:DistinguishedFolderId Id="root"/></m:UserConfigurationName>'
+        "<m:UserConfigurationProperties>All</m:UserConfigurationProperties>"
+        "</m:GetUserConfiguration>"
+    )
+    assert answer.codes == ["ErrorItemNotFound"]
 
 
 @pytest.mark.parametrize(
@@ -221,3 +232,43 @@ def test_connections_are_counted(ask: Ask, simulator: ExchangeSimulator) -> None
     assert (counters.open_connections, counters.peak_connections) == (1, 1)
     simulator.control.reset_statistics()
     assert simulator.control.statistics().requests == {}
+
+
+def test_extended_properties_name_what_the_schema_names_too(ask: Ask, deliver: Deliver) -> None:
+    """MAPI has a tag for nearly everything; DavMail knows messages by nothing else."""
+    identity = deliver("by tag")
+    paths = "".join(
+        f'<t:ExtendedFieldURI PropertyTag="{tag}" PropertyType="{kind}"/>'
+        for tag, kind in (
+            ("0x0037", "String"),
+            ("0x0017", "Integer"),
+            ("0x0e07", "Integer"),
+            ("0x0e08", "Integer"),
+            ("0x1235", "String"),
+        )
+    )
+    answer = ask(get_request(identity, paths=paths))
+    values = answer.texts(".//t:ExtendedProperty/t:Value")
+    assert values == ["by tag", "1", "0", str(len(mail("by tag")))]
+
+
+def test_article_numbers_ascend_and_outlive_changes(ask: Ask, deliver: Deliver) -> None:
+    path = '<t:ExtendedFieldURI PropertyTag="0x0e23" PropertyType="Integer"/>'
+
+    def numbers() -> list[int]:
+        answer = ask(get_request(*ids, paths=path))
+        return [int(text) for text in answer.texts(".//t:ExtendedProperty/t:Value")]
+
+    ids = [deliver("first"), deliver("second")]
+    before = numbers()
+    assert before == sorted(before)
+    update = (
+        f'<m:UpdateItem ConflictResolution="AlwaysOverwrite" MessageDisposition="SaveOnly">'
+        f'<m:ItemChanges><t:ItemChange><t:ItemId Id="{ids[0]}" ChangeKey="{{}}"/><t:Updates>'
+        '<t:SetItemField><t:FieldURI FieldURI="item:Importance"/><t:Item>'
+        "<t:Importance>High</t:Importance></t:Item></t:SetItemField></t:Updates></t:ItemChange>"
+        "</m:ItemChanges></m:UpdateItem>"
+    )
+    key = ask(get_request(ids[0])).all(".//t:ItemId")[0].get("ChangeKey")
+    assert ask(update.format(key)).codes == ["NoError"]
+    assert numbers() == before

@@ -8,6 +8,7 @@ Positions are values: a client may go on from any of them, as often as it likes,
 the net change since then - also when the folder changes between two pages.
 """
 
+import time
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Generic, Protocol, TypeVar
@@ -66,28 +67,33 @@ class ChangeLog(Generic[E_]):
 
     newest_first: bool = True
     entries: list[E_] = field(default_factory=list)
+    grown_at: float = field(default_factory=time.time)  # seconds since 1970
 
     def born(self, entry: E_) -> None:
         """Note a new entry."""
-        self.entries.append(entry)
+        self._append(entry)
         entry.number = entry.changed = len(self.entries)
         entry.read_changed = 0
         entry.deleted = False
 
     def changed(self, entry: E_) -> None:
         """Note a change of more than the read flag."""
-        self.entries.append(entry)
+        self._append(entry)
         entry.changed = len(self.entries)
 
     def read_changed(self, entry: E_) -> None:
         """Note that only the read flag changed."""
-        self.entries.append(entry)
+        self._append(entry)
         entry.read_changed = len(self.entries)
 
     def died(self, entry: E_) -> None:
         """Note that the entry is gone from here."""
         entry.deleted = True
         self.changed(entry)
+
+    def _append(self, entry: E_) -> None:
+        self.entries.append(entry)
+        self.grown_at = time.time()
 
     def page(self, since: Position, limit: int) -> Page[E_]:
         """Return at most `limit` net changes behind `since`."""

@@ -18,6 +18,16 @@ FOLDER_RULES = {
 }
 DEFAULT_FOLDERS = {"CalendarItem": "calendar", "Contact": "contacts", "Task": "tasks"}
 
+#: FileAsMapping -> the properties it puts together, and what stands between them.
+FILED_AS = {
+    "LastCommaFirst": (("Surname", "GivenName"), ", "),
+    "FirstSpaceLast": (("GivenName", "Surname"), " "),
+    "LastSpaceFirst": (("Surname", "GivenName"), " "),
+    "Company": (("CompanyName",), ""),
+    "FirstName": (("GivenName",), ""),
+    "LastName": (("Surname",), ""),
+}
+
 Values = dict[str, Value]
 
 
@@ -36,13 +46,19 @@ def complete_new(item: Item, mailbox: Mailbox) -> None:
         parts = filter(None, (text(values, "GivenName"), text(values, "Surname")))
         name = " ".join(parts) or text(values, "CompanyName")
         values.setdefault("DisplayName", text(values, "FileAs") or name)
-        values.setdefault("FileAs", text(values, "DisplayName"))
+        values.setdefault("FileAs", filed_as(values) or text(values, "DisplayName"))
         values.setdefault("Subject", text(values, "DisplayName"))
     elif item.element == "Task":
         values.setdefault("Owner", mailbox.name)
         for name in ("Status", "PercentComplete", "CompleteDate"):
             if name in values:
                 follow_task(values, name)
+
+
+def filed_as(values: Values) -> str:
+    """What a new contact's FileAsMapping makes of its name; empty without one that we know."""
+    parts, separator = FILED_AS.get(text(values, "FileAsMapping"), ((), ""))
+    return separator.join(filter(None, (text(values, part) for part in parts)))
 
 
 def text(values: Values, key: str) -> str:

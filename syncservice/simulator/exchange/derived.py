@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Callable
 
 from syncservice.simulator.exchange import schema
+from syncservice.simulator.exchange.icalendar import write_icalendar
 from syncservice.simulator.exchange.ids import Kind, read_id, write_id
 from syncservice.simulator.exchange.item import Attachment, Item
 from syncservice.simulator.exchange.markup import element_of, escape
@@ -104,7 +105,9 @@ def parent_folder_id(item: Item) -> str:
 
 def mime_content(item: Item) -> str:
     """The t:MimeContent."""
-    content = base64.b64encode(item.mime()).decode()
+    is_appointment = item.element == "CalendarItem" and item.id  # an attached one may lack a start
+    source = write_icalendar(item) if is_appointment else item.mime()
+    content = base64.b64encode(source).decode()
     return f'<t:MimeContent CharacterSet="UTF-8">{content}</t:MimeContent>'
 
 

@@ -13,7 +13,9 @@ from enum import IntEnum
 
 from syncservice.simulator.exchange.errors import EwsError
 
-LAYOUT = struct.Struct(">3sB4sIQI")  # magic, kind, run, mailbox, number, part
+# magic, kind, run, mailbox, number, part; and as many zeros as make an id as long as Exchange's:
+# 152 characters, by which DavMail knows one.
+LAYOUT = struct.Struct(">3sB4sIQI84x")
 MAGIC = b"\x00\x09\x26"  # base64 of this begins with AAkm, much as Exchange's ids do
 KEY_LAYOUT = struct.Struct(">4s4sQI")  # magic, run, number of the object, version
 KEY_MAGIC = b"\x09\x00\x00\x00"

@@ -5,7 +5,9 @@ from zoneinfo import ZoneInfo
 from syncservice.simulator.exchange import schema
 from syncservice.simulator.exchange.context import one_child
 from syncservice.simulator.exchange.errors import EwsError, schema_violation
+from syncservice.simulator.exchange.icalendar import read_icalendar
 from syncservice.simulator.exchange.item import Attachment, Item
+from syncservice.simulator.exchange.mapi import under_schema_name
 from syncservice.simulator.exchange.markup import (
     Element,
     T,
@@ -74,6 +76,8 @@ def read_item(element: Element, default_zone: ZoneInfo | None) -> Item:
         values["IsRead"] = "true" if flags & 1 else "false"
     if source is None:
         return Item(kind, values, attachments=attachments)
+    if kind == "CalendarItem":
+        return Item(kind, {**read_icalendar(source), **values}, attachments=attachments)
     if kind not in ("Message", "Item"):
         raise EwsError("ErrorUnsupportedMimeConversion")
     item = Item.of_mime(source, values)
@@ -101,7 +105,7 @@ def read_property(element: Element, local_zone: ZoneInfo | None) -> dict[str, Va
 def read_extended_property(element: Element) -> dict[str, Value]:
     """Read a t:ExtendedProperty; one of the set InternetHeaders writes a header."""
     path: ExtendedPath = read_extended(one_child(element, T + "ExtendedFieldURI"))
-    value = extended_value(element)
+    value = under_schema_name(path.identity, extended_value(element))
     found: dict[str, Value] = {path.identity: value}
     if path.header is not None and isinstance(value, str):
         found[f"set-header:{path.header}"] = value

@@ -20,6 +20,7 @@ PREFIXES = {TYPES: "t:", MESSAGES: "m:"}
 
 ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\r": "&#13;"}
+MARKUP = re.compile("<[^>]*>")
 ESCAPED = re.compile('[&<>"\r]')
 
 Element = etree._Element
@@ -78,6 +79,16 @@ def serialize(element: Element) -> str:
 def element_of(name: str, text: str, attributes: str = "") -> str:
     """One `t:` element with escaped text; `attributes` is written as given."""
     return f"<t:{name}{attributes}>{escape(text)}</t:{name}>"
+
+
+def text_of(xml: str) -> list[str]:
+    """The text within written XML; none if nothing is written."""
+    if not xml:
+        return []
+    text = MARKUP.sub("", xml)
+    for character, entity in reversed(ESCAPES.items()):
+        text = text.replace(entity, character)
+    return [text]
 
 
 def line_of(element: Element) -> int:

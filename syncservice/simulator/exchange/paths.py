@@ -9,26 +9,13 @@ from dataclasses import dataclass
 
 from syncservice.simulator.exchange import schema
 from syncservice.simulator.exchange.errors import EwsError, schema_violation
+from syncservice.simulator.exchange.mapi import NAMED, PROPERTY_SETS, TAGS
 from syncservice.simulator.exchange.markup import Element, T, children, escape, line_of, local
 
 #: Paths of the schema that are not the name of an element.
 EXTRA_PATHS = {"item": ("MimeContentUTF8", "FirstBody"), "contacts": ("Culture",)}
 
-PROPERTY_SETS = {
-    "Meeting": "6ed8da90-450b-101b-98da-00aa003f1305",
-    "Appointment": "00062002-0000-0000-c000-000000000046",
-    "Common": "00062008-0000-0000-c000-000000000046",
-    "PublicStrings": "00020329-0000-0000-c000-000000000046",
-    "Address": "00062004-0000-0000-c000-000000000046",
-    "InternetHeaders": "00020386-0000-0000-c000-000000000046",
-    "CalendarAssistant": "11000e07-b51b-40d6-af21-caa85edab1d0",
-    "UnifiedMessaging": "4442858e-a9e3-4e80-b900-317a210cc15b",
-    "Task": "00062003-0000-0000-c000-000000000046",
-    "Sharing": "00062040-0000-0000-c000-000000000046",
-}
 INTERNET_HEADERS = PROPERTY_SETS["InternetHeaders"]
-#: Property tags that are another name of a property.
-TAGS = {0x0037: "Subject", 0x1035: "InternetMessageId"}
 TRANSPORT_HEADERS = 0x007D
 TYPE = re.compile(
     "(ApplicationTime|Binary|CLSID|Currency|Double|Float|Integer|Long|Object|Short|SystemTime"
@@ -181,7 +168,9 @@ def read_extended(element: Element) -> ExtendedPath:
     set_id = PROPERTY_SETS[named_set] if named_set else (guid or "").lower()
     which = f"#{int(number)}" if number is not None else f"={name}"
     header = name if set_id == INTERNET_HEADERS else None
-    return ExtendedPath(f"extended:{set_id}{which}:{kind}", written, None, is_array, header)
+    alias = NAMED.get((set_id, int(number) if number is not None else str(name)))
+    identity = alias or f"extended:{set_id}{which}:{kind}"
+    return ExtendedPath(identity, written, None, is_array, header)
 
 
 def read_paths(container: Element | None) -> list[Path]:

@@ -9,11 +9,22 @@ from syncservice.simulator.exchange import derived, schema
 from syncservice.simulator.exchange.errors import EwsError, schema_violation
 from syncservice.simulator.exchange.folder import Folder
 from syncservice.simulator.exchange.item import Item
-from syncservice.simulator.exchange.markup import Element, T, children, line_of, local
+from syncservice.simulator.exchange.markup import Element, T, children, line_of, local, text_of
 from syncservice.simulator.exchange.moments import read_moment, write_moment
-from syncservice.simulator.exchange.paths import ExtendedPath, FieldPath, Path, read_path
-from syncservice.simulator.exchange.shapes import write_folder_property
-from syncservice.simulator.exchange.values import TAG, words_of
+from syncservice.simulator.exchange.paths import (
+    ExtendedPath,
+    FieldPath,
+    HeaderPath,
+    Path,
+    read_path,
+)
+from syncservice.simulator.exchange.shapes import (
+    extended_words,
+    folder_extended_words,
+    property_words,
+    write_folder_property,
+)
+from syncservice.simulator.exchange.values import words_of
 
 Thing = TypeVar("Thing")
 Filter = Callable[[Thing], bool]
@@ -29,40 +40,27 @@ COMPARISONS: dict[str, Callable[[int], bool]] = {
     "IsLessThanOrEqualTo": lambda order: order <= 0,
 }
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
-UNESCAPE = {"&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&#13;": "\r"}
 
 
 def item_words(item: Item, path: Path) -> list[str]:
     """The texts of an item's property; none if it is not set."""
+    if isinstance(path, ExtendedPath):
+        return extended_words(path, item)
     key = path.key(item.element)
     if key is None:
         return []
     if isinstance(path, FieldPath):
-        if key in derived.WRITERS or item.get(key) is None:
-            return text_of(derived.write_property(item, key))
-    elif key.startswith("header:"):
-        wanted = key.partition(":")[2]
+        return property_words(item, key)
+    if isinstance(path, HeaderPath):
         derived.headers(item)
-        return [text for name, text in item.headers if name.lower() == wanted]
-    value = item.get(key)
-    return [] if value is None else words_of(value)
-
-
-def text_of(xml: str) -> list[str]:
-    """The text within written XML."""
-    if not xml:
-        return []
-    text = TAG.sub("", xml)
-    for entity, character in reversed(UNESCAPE.items()):
-        text = text.replace(entity, character)
-    return [text]
+        return [text for name, text in item.headers if name.lower() == path.name.lower()]
+    return words_at(item, key)
 
 
 def folder_words(folder: Folder, path: Path) -> list[str]:
     """The texts of a folder's property."""
     if isinstance(path, ExtendedPath):
-        value = folder.extended.get(path.identity)
-        return [] if value is None else words_of(value)
+        return folder_extended_words(path, folder)
     return text_of(write_folder_property(folder, path.name)) if isinstance(path, FieldPath) else []
 
 
@@ -113,7 +111,9 @@ def read_comparison(
 ) -> Filter[Thing]:
     """Read IsEqualTo and its like; the operand is a constant or another property."""
     holds = COMPARISONS[kind]
-    is_date = isinstance(path, FieldPath) and path.name in schema.DATES
+    is_date = (isinstance(path, FieldPath) and path.name in schema.DATES) or (
+        isinstance(path, ExtendedPath) and path.identity in schema.DATES
+    )
     constant = operand.find(T + "Constant")
     if constant is None:
         inner = children(operand)

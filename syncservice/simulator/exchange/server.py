@@ -15,7 +15,7 @@ from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from syncservice.simulator.exchange import control_api
-from syncservice.simulator.exchange.service import Answer, Service
+from syncservice.simulator.exchange.service import UNAUTHORIZED, Answer, Service
 
 EWS_PATH = "/ews/exchange.asmx"
 NAME = "syncservice-exchange-simulator (not Microsoft Exchange)"
@@ -96,11 +96,17 @@ class Site:
         return answered(404, ABOUT.encode(), "text/plain; charset=utf-8")
 
     async def _ews(self, request: web.BaseRequest) -> web.StreamResponse:
+        authorization = request.headers.get("Authorization")
+        if request.method in ("GET", "HEAD"):
+            # Clients probe so whether a service is there and wants a login.
+            if self.service.login(authorization) is None:
+                return written(UNAUTHORIZED)
+            return answered(200, ABOUT.encode(), "text/plain; charset=utf-8")
         if request.method != "POST":
             return answered(405, ABOUT.encode(), "text/plain; charset=utf-8")
         self.service.statistics.seen(request.protocol)
         data = await request.read()
-        answer = self.service.answer(data, request.headers.get("Authorization"))
+        answer = self.service.answer(data, authorization)
         if self.witness is not None and not answer.reset:
             self.witness(data, answer.status, answer.body)
         if answer.delay:

@@ -41,6 +41,8 @@ OPERATIONS: dict[str, Callable[[Context], str]] = {
     "UpdateFolder": folders.update_folder,
     "MoveFolder": folders.move_folder,
     "DeleteFolder": folders.delete_folder,
+    "EmptyFolder": folders.empty_folder,
+    "MarkAllItemsAsRead": folders.mark_all_items_as_read,
     "SyncFolderItems": syncing.sync_folder_items,
     "SyncFolderHierarchy": syncing.sync_folder_hierarchy,
     "FindItem": finding.find_item,
@@ -55,6 +57,7 @@ OPERATIONS: dict[str, Callable[[Context], str]] = {
     "DeleteAttachment": attachments.delete_attachment,
     "ResolveNames": directory.resolve_names,
     "GetServerTimeZones": directory.get_server_time_zones,
+    "GetUserConfiguration": directory.get_user_configuration,
 }
 XML = "text/xml; charset=utf-8"
 HTML = "text/html; charset=utf-8"
@@ -91,7 +94,7 @@ class Service:
 
     def answer(self, data: bytes, authorization: str | None) -> Answer:
         """Answer one POST; `authorization` is the header of that name."""
-        login = self._login(authorization)
+        login = self.login(authorization)
         if login is None:
             if authorization:
                 self.statistics.authentication_failures += 1
@@ -105,7 +108,7 @@ class Service:
         self.statistics.handling_seconds += time.perf_counter() - started
         return answer
 
-    def _login(self, authorization: str | None) -> str | None:
+    def login(self, authorization: str | None) -> str | None:
         """Who logs in by Basic authentication; None: nobody."""
         scheme, _, encoded = (authorization or "").partition(" ")
         if scheme.lower() != "basic":

@@ -12,6 +12,7 @@ from syncservice.simulator.exchange import derived, schema
 from syncservice.simulator.exchange.errors import schema_violation
 from syncservice.simulator.exchange.folder import Folder
 from syncservice.simulator.exchange.item import Item
+from syncservice.simulator.exchange.mapi import OF_FOLDER, OF_ITEM, under_tag
 from syncservice.simulator.exchange.markup import (
     Element,
     T,
@@ -19,6 +20,7 @@ from syncservice.simulator.exchange.markup import (
     element_of,
     escape,
     line_of,
+    text_of,
     truth,
 )
 from syncservice.simulator.exchange.paths import (
@@ -30,7 +32,7 @@ from syncservice.simulator.exchange.paths import (
     Path,
     read_paths,
 )
-from syncservice.simulator.exchange.values import Value, words_of
+from syncservice.simulator.exchange.values import words_of
 
 Slot = tuple[str, Callable[[Item], str]]
 BASE_SHAPES = ("IdOnly", "Default", "AllProperties")
@@ -119,18 +121,45 @@ def write_named(item: Item, name: str) -> str:
 
 def write_extended(path: ExtendedPath, item: Item) -> str:
     """An extended property that is set; empty otherwise."""
-    value: Value | None
+    texts = extended_words(path, item)
+    return extended_element(path, texts) if texts else ""
+
+
+def extended_words(path: ExtendedPath, item: Item) -> list[str]:
+    """The texts of an item's extended property; none if it is not set."""
     if path.tag == TRANSPORT_HEADERS:
         item.parse()
-        value = "".join(f"{name}: {text}\r\n" for name, text in item.headers) or None
-    elif path.header is not None:
+        headers = "".join(f"{name}: {text}\r\n" for name, text in item.headers)
+        return [headers] if headers else []
+    if path.header is not None:
         item.parse()
         wanted = path.header.lower()
         found = [text for name, text in item.headers if name.lower() == wanted]
-        value = found[0] if found else item.get(path.identity)
-    else:
-        value = item.get(path.identity)
-    return "" if value is None else extended_element(path, words_of(value))
+        if found:
+            return found[:1]
+    if path.tag in OF_ITEM:
+        return [OF_ITEM[path.tag](item)]
+    if path.identity in schema.RANK[item.element]:
+        return [under_tag(path.identity, text) for text in property_words(item, path.identity)]
+    value = item.get(path.identity)
+    return [] if value is None else words_of(value)
+
+
+def folder_extended_words(path: ExtendedPath, folder: Folder) -> list[str]:
+    """The texts of a folder's extended property; none if it is not set."""
+    if path.tag in OF_FOLDER:
+        text = OF_FOLDER[path.tag](folder)
+        return [text] if text else []
+    value = folder.extended.get(path.identity)
+    return [] if value is None else words_of(value)
+
+
+def property_words(item: Item, name: str) -> list[str]:
+    """The texts of a property of the schema, also of one the server works out."""
+    value = item.get(name)
+    if value is None or name in derived.WRITERS:
+        return text_of(derived.write_property(item, name))
+    return words_of(value)
 
 
 def extended_element(path: ExtendedPath, texts: list[str]) -> str:
@@ -241,8 +270,8 @@ def write_folder_property(folder: Folder, name: str) -> str:
 
 def write_folder_extended(path: ExtendedPath, folder: Folder) -> str:
     """An extended property of a folder; empty if it is not set."""
-    value = folder.extended.get(path.identity)
-    return "" if value is None else extended_element(path, words_of(value))
+    texts = folder_extended_words(path, folder)
+    return extended_element(path, texts) if texts else ""
 
 
 def read_folder_shape(element: Element | None) -> FolderShape:

@@ -36,11 +36,22 @@ def read_page_view(element: Element | None) -> PageView:
     offset, most = element.get("Offset") or "", element.get("MaxEntriesReturned")
     if base not in ("Beginning", "End") or not offset.isdigit():
         raise schema_violation("The paging view is invalid.", line_of(element))
-    if most is not None and (not most.isdigit() or int(most) < 1):
-        raise schema_violation(
-            f"The 'MaxEntriesReturned' attribute is invalid - '{most}'.", line_of(element)
-        )
-    return PageView(int(offset), None if most is None else int(most), base == "End")
+    count = None if most is None else read_most(most, element)
+    return PageView(int(offset), count, base == "End")
+
+
+def read_calendar_view(element: Element) -> PageView:
+    """Read how much a CalendarView shows; its span is read where items are compared with it."""
+    most = element.get("MaxEntriesReturned")
+    return PageView(most=None if most is None else read_most(most, element))
+
+
+def read_most(text: str, element: Element) -> int:
+    """Read a MaxEntriesReturned."""
+    if not text.isdigit() or int(text) < 1:
+        what = f"The 'MaxEntriesReturned' attribute is invalid - '{text}'."
+        raise schema_violation(what, line_of(element))
+    return int(text)
 
 
 def root_folder(name: str, inner: str, end: int, total: int) -> str:

@@ -23,7 +23,7 @@ from syncservice.simulator.exchange.shapes import read_item_shape
 from syncservice.simulator.exchange.views import (
     LONGEST,
     LONGEST_FILTERED,
-    PageView,
+    read_calendar_view,
     read_page_view,
     root_folder,
 )
@@ -45,7 +45,7 @@ def find_item(context: Context) -> str:
     if calendar is not None:
         if matches is not None:
             raise EwsError("ErrorInvalidRestriction", "A calendar view takes no restriction.")
-        view, matches = PageView(), overlap(calendar, context)
+        view, matches = read_calendar_view(calendar), overlap(calendar, context)
     query = element.findtext(M + "QueryString")
     if query:
         matches = query_filter(query)

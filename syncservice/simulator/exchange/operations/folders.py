@@ -1,4 +1,4 @@
-"""GetFolder, FindFolder, CreateFolder, UpdateFolder, MoveFolder and DeleteFolder."""
+"""The operations on folders."""
 
 from syncservice.simulator.exchange.context import (
     Context,
@@ -9,7 +9,7 @@ from syncservice.simulator.exchange.context import (
 from syncservice.simulator.exchange.errors import EwsError
 from syncservice.simulator.exchange.folder import Folder
 from syncservice.simulator.exchange.mailbox import DISPOSALS, Mailbox
-from syncservice.simulator.exchange.markup import Element, M, T, child_text, children, local
+from syncservice.simulator.exchange.markup import Element, M, T, child_text, children, local, truth
 from syncservice.simulator.exchange.paths import (
     ExtendedPath,
     FieldPath,
@@ -28,6 +28,7 @@ FOLDER_CLASSES = {
     "TasksFolder": "IPF.Task",
 }
 EMPTY = "<m:Folders/>"
+BOOLEANS = ("true", "false", "1", "0")
 
 
 def listed(written: str) -> str:
@@ -157,3 +158,36 @@ def delete_folder(context: Context) -> str:
         return ""
 
     return context.each("DeleteFolder", required_children(context.element, M + "FolderIds"), delete)
+
+
+def empty_folder(context: Context) -> str:
+    """Delete all that is in folders."""
+    disposal = attribute(context.element, "DeleteType", DISPOSALS)
+    with_subfolders = truth(attribute(context.element, "DeleteSubFolders", BOOLEANS))
+
+    def empty(one: Element) -> str:
+        mailbox, folder = context.folder(one)
+        if folder.element == "CalendarFolder":
+            raise EwsError("ErrorCannotEmptyFolder")
+        for item in list(folder.items.values()):
+            mailbox.delete(item, disposal)
+        for subfolder in list(folder.subfolders) if with_subfolders else ():
+            mailbox.delete_folder(subfolder, disposal)
+        return ""
+
+    return context.each("EmptyFolder", required_children(context.element, M + "FolderIds"), empty)
+
+
+def mark_all_items_as_read(context: Context) -> str:
+    """Mark all messages in folders as read, or as unread."""
+    flag = "true" if truth(one_child(context.element, M + "ReadFlag").text) else "false"
+
+    def mark(one: Element) -> str:
+        mailbox, folder = context.folder(one)
+        for item in folder.items.values():
+            if item.element == "Message":
+                mailbox.set(item, {"IsRead": flag})
+        return ""
+
+    folders = required_children(context.element, M + "FolderIds")
+    return context.each("MarkAllItemsAsRead", folders, mark)

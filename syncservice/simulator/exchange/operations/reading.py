@@ -24,8 +24,8 @@ def convert_id(context: Context) -> str:
 
     def convert(one: Element) -> str:
         text = one.get("Id") or ""
-        read_id(text)
-        mailbox = escape(one.get("Mailbox") or "")
+        owner = context.store.by_number.get(read_id(text).mailbox)
+        mailbox = escape(owner.address if owner else one.get("Mailbox") or "")
         return (
             f'<m:AlternateId xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" '
             f'xsi:type="t:AlternateIdType" Format="{escape(target)}" Id="{escape(text)}" '

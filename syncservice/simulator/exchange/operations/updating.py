@@ -118,7 +118,7 @@ class Draft:
         if action == "DeleteItemField":
             self.delete(key)
         else:
-            if len(parts) != 2 or local(parts[1]) != self.item.element:
+            if len(parts) != 2 or local(parts[1]) not in ("Item", self.item.element):
                 raise EwsError("ErrorUpdatePropertyMismatch")
             properties = children(parts[1])
             if len(properties) != 1:
