@@ -96,6 +96,34 @@ def test_the_profiles_minimum_holds_between_starts_as_well():
     )
 
 
+CYCLE = timedelta(minutes=6)  # of a rest of which a sixtieth is kept for the dispatch
+SIX = Rest(CYCLE * 60 / 59, "")
+
+
+def seconds_behind(start: datetime, phase: float) -> float:
+    cycle = CYCLE.total_seconds()
+    return (start.timestamp() - phase * cycle + 60) % cycle - 60
+
+
+@given(phases, st.integers(0, 10**6))
+def test_a_mailbox_comes_to_its_place_in_the_cycle_and_stays_there(phase, second):
+    start = BEGUN + timedelta(seconds=second)
+    for _ in range(7):
+        start = next_start(start, SIX, phase, Pace())
+    assert abs(seconds_behind(start, phase)) < 1.1
+
+
+@pytest.mark.parametrize(
+    ("late", "drawn"), [(0.0, 0.0), (-0.9, 0.0), (-1.5, 72.0), (0.9, 0.9), (1.5, 1.5)]
+)
+def test_a_start_just_before_its_place_counts_as_there(late, drawn):
+    """Clocks are rounded: it would else be drawn to the place before, at every visit."""
+    place = datetime.fromtimestamp(1000 * CYCLE.total_seconds() + 90, UTC)
+    begun = place + timedelta(seconds=late)
+    start = next_start(begun, SIX, 0.25, Pace())
+    assert (begun + CYCLE - start).total_seconds() == pytest.approx(drawn, abs=1e-3)
+
+
 def test_mailboxes_that_an_outage_brought_together_spread_evenly_within_an_hour():
     rest = Rest(timedelta(minutes=12), "")
     starts = [BEGUN] * 1200
