@@ -56,6 +56,7 @@ def test_the_profiles_minimum_beats_every_other_rule_and_says_so():
     [
         (1, Activity(1, 0), "1 new message in the last visit"),
         (12, Activity(12, 0), "12 new messages in the last visit"),
+        (10, Activity(15, 0), "10 new messages in the last visit"),
         (6, Activity(10, 0), "6 new messages in the last visit, and more before"),
         (0, Activity(0, 1), "1 empty visit in a row"),
         (0, Activity(0, 4), "4 empty visits in a row"),
