@@ -209,3 +209,13 @@ def concerns_server(
 def item_may_recover(fault: Fault, attempts: int, limit: int) -> bool:
     """Whether an item that failed `attempts` times is worth another (F117: five in all)."""
     return fault.nature is not Nature.PERMANENT and attempts < limit
+
+
+def may_be_of_one_item(fault: Fault) -> bool:
+    """Whether what ended a request may be the doing of a single item that was asked for.
+
+    Servers hang, hang up or stumble over one message. What they say in their own protocol is
+    believed; silence and what is no answer are looked into.
+    """
+    said_nothing = fault.provenance in (Provenance.TCP, Provenance.HTTP)
+    return said_nothing and fault.nature is Nature.TRANSIENT

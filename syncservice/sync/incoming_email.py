@@ -52,6 +52,17 @@ EMAIL = "email"
 _REFUSED = (DataError, ValueError)
 
 
+#: Characters of an item's id. A B-tree holds 2,700 bytes; Exchange's ids have 512, POP3's 70.
+LONGEST_ID = 1000
+
+
+def kept_id(item_id: str) -> str:
+    """Return the id under which an item is kept: its own, or a digest of one that is too long."""
+    if len(item_id) <= LONGEST_ID:
+        return item_id
+    return f"sha256:{hashlib.sha256(item_id.encode()).hexdigest()}"
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """What became of a batch's items: new records, links to known ones, failures."""
@@ -93,14 +104,24 @@ class Inbox:
         """Read the folder from its beginning next time; links keep known items from doubling."""
         self.move_cursor("")
 
-    def new_items(self, items: Sequence[Listed]) -> list[Listed]:
-        """Return those of `items` that no email record came from yet, and that are wanted."""
-        linked = set(
-            RemoteItem.objects.filter(
-                mailbox=self.claim.mailbox_id, item_id__in=[item.item_id for item in items]
-            ).values_list("item_id", flat=True)
+    def new_items(self, items: Sequence[Listed]) -> tuple[list[Listed], list[Listed]]:
+        """Return those of `items` that no email record came from yet, and that are wanted.
+
+        In a list of their own, at the end, those that failed before.
+        """
+        linked = self._known(RemoteItem, items)
+        new = [item for item in items if item.item_id not in linked and self._is_wanted(item)]
+        failed = self._known(ItemFailure, new) if new else set()
+        return (
+            [item for item in new if kept_id(item.item_id) not in failed],
+            [item for item in new if kept_id(item.item_id) in failed],
         )
-        return [item for item in items if item.item_id not in linked and self._is_wanted(item)]
+
+    def _known(self, records: type[RemoteItem | ItemFailure], items: Sequence[Listed]) -> set[str]:
+        """Return the ids, as they are kept, of those that there are records of."""
+        ids = [kept_id(item.item_id) for item in items]
+        known = records.objects.filter(mailbox=self.claim.mailbox_id, item_id__in=ids)
+        return set(known.values_list("item_id", flat=True))
 
     def _is_wanted(self, item: Listed) -> bool:
         """Whether a message is late enough; one without a time of receipt is read."""
