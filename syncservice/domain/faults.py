@@ -217,5 +217,7 @@ def may_be_of_one_item(fault: Fault) -> bool:
     Servers hang, hang up or stumble over one message. What they say in their own protocol is
     believed; silence and what is no answer are looked into.
     """
-    said_nothing = fault.provenance in (Provenance.TCP, Provenance.HTTP)
-    return said_nothing and fault.nature is Nature.TRANSIENT
+    if fault.scope is Scope.EMAIL:
+        return True
+    is_silence = fault.provenance in (Provenance.TCP, Provenance.HTTP, Provenance.US)
+    return is_silence and fault.nature is Nature.TRANSIENT

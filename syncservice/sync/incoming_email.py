@@ -146,6 +146,12 @@ class Inbox:
             )[:limit]
         ]
 
+    def is_retrying(self, item_id: str) -> bool:
+        """Whether an item failed, and will be tried again."""
+        return ItemFailure.objects.filter(
+            mailbox=self.claim.mailbox_id, item_id=item_id, state=ItemFailure.State.RETRYING
+        ).exists()
+
     def store(
         self, answers: Iterable[Fetched | NotFetched | Gone], cursor: str | None = None
     ) -> Stored:

@@ -108,9 +108,9 @@ def _retry_failures(
 ) -> None:
     """Try again what failed before for a reason that may have passed (F117), after what is new."""
     while not is_spent() and (items := inbox.to_retry(budget.page_ids)):
-        for answers, is_last in _fetched(gateway, batches(items, budget), budget, outcome):
-            outcome.add(inbox.store(answers))
-            if is_spent() and not is_last:
+        for batch in _fetched(gateway, batches(items, budget), budget, outcome):
+            outcome.add(inbox.store(batch.answers))
+            if is_spent() and not batch.is_last:
                 return
 
 
@@ -123,15 +123,23 @@ def _read_pages(
 ) -> bool:
     """Read changes until done or out of budget; True when some are left."""
     cursor = inbox.cursor()
+    suspects = 0
     while True:
         page = gateway.page(cursor, budget.page_ids)
         outcome.pages += 1
         new, failed_before = inbox.new_items(page.items)
         # What failed goes last and alone: so a message that ends every request ends no other's.
         todo = [*batches(new, budget), *([item] for item in failed_before)]
-        for answers, is_last in _fetched(gateway, todo, budget, outcome):
-            outcome.add(inbox.store(answers, page.cursor if is_last else None))
-            if is_spent() and not is_last:
+        for batch in _fetched(gateway, todo, budget, outcome):
+            suspects += batch.suspect is not None
+            is_unproven = batch.suspect is not None and not (outcome.stored or outcome.linked)
+            ends_page = batch.is_last and not is_unproven
+            outcome.add(inbox.store(batch.answers, page.cursor if ends_page else None))
+            if is_unproven and (batch.is_last or suspects > 1):
+                _raise_unless_given_up(inbox, batch)
+            if batch.is_last and not ends_page:
+                inbox.move_cursor(page.cursor)
+            if is_spent() and not batch.is_last:
                 return True
         if not todo and page.cursor != cursor:
             inbox.move_cursor(page.cursor)
@@ -142,30 +150,50 @@ def _read_pages(
             return True
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What came of asking for some items."""
+
+    answers: list[Fetched | NotFetched | Gone]
+    is_last: bool
+    suspect: Fault | None = None  # asking for the one item ended in this, though all else is well
+
+
 def _fetched(
     gateway: Incoming, todo: Iterable[list[Listed]], budget: Budget, outcome: Outcome
-) -> Iterator[tuple[list[Fetched | NotFetched | Gone], bool]]:
-    """Yield the answers of one batch after another, and whether it was the last.
+) -> Iterator[_Batch]:
+    """Yield the answers of one batch after another.
 
     A batch that ends in silence, or in what is no answer, while the server is well otherwise, has
     one message in it that does that: it is asked for again message by message.
     """
     waiting = deque(todo)
     while waiting:
-        batch = waiting.popleft()
+        items = waiting.popleft()
         try:
-            answers = _fetch(gateway, batch, budget)
+            answers, suspect = _fetch(gateway, items, budget), None
         except FaultError as error:
             if not may_be_of_one_item(error.fault):
                 raise
             gateway.check()
-            if len(batch) > 1:
-                waiting.extendleft([item] for item in reversed(batch))
+            if len(items) > 1:
+                waiting.extendleft([item] for item in reversed(items))
                 continue
-            fault = replace(error.fault, scope=Scope.EMAIL)
-            answers = [NotFetched(batch[0].item_id, batch[0].size, fault, batch[0].subject)]
-        outcome.bytes += sum(item.size for item in batch)
-        yield answers, not waiting
+            suspect, item = replace(error.fault, scope=Scope.EMAIL), items[0]
+            answers = [NotFetched(item.item_id, item.size, suspect, item.subject)]
+        outcome.bytes += sum(item.size for item in items)
+        yield _Batch(answers, not waiting, suspect)
+
+
+def _raise_unless_given_up(inbox: Inbox, batch: _Batch) -> None:
+    """Raise what the server did instead of giving a message, when it has given no other.
+
+    So the cursor stays before what may be good mail at a server in trouble, and the mailbox, not
+    the whole server, is left alone. A message that was given up holds nobody up any more.
+    """
+    assert batch.suspect is not None
+    if inbox.is_retrying(batch.answers[0].item_id):
+        raise FaultError(replace(batch.suspect, scope=Scope.MAILBOX))
 
 
 def _fetch(
@@ -187,6 +215,8 @@ def _fetch(
     for answer in gateway.fetch(asked) if asked else ():
         if isinstance(answer, Fetched) or answer.item_id not in given:
             given[answer.item_id] = answer
+    if asked and given.keys().isdisjoint(item.item_id for item in asked):
+        raise FaultError(_NOT_ANSWERED)
     return [
         given.get(item.item_id)
         or NotFetched(

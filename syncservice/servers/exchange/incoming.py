@@ -23,7 +23,7 @@ from exchangelib.services import GetItem, SyncFolderItems
 from exchangelib.util import ENS, MNS, SOAPNS, TNS
 from lxml import etree
 
-from syncservice.domain.faults import Fault, FaultError, Scope
+from syncservice.domain.faults import FaultError, Scope
 from syncservice.domain.message import FIRST_YEAR, LAST_YEAR
 from syncservice.servers.exchange.conversation import Conversation, ExchangeServer
 from syncservice.servers.exchange.faults import (
@@ -135,6 +135,8 @@ def _allowed(reference: re.Match[str]) -> str:
 class _ChangedIds(_Answers, SyncFolderItems):  # type: ignore[misc] # exchangelib has no types
     """SyncFolderItems that yields what is listed, or None for a change without a message."""
 
+    #: exchangelib would hand some out as if they were changes, and the page would be an empty one.
+    ERRORS_TO_CATCH_IN_RESPONSE = WARNINGS_TO_CATCH_IN_RESPONSE = ()
     is_answered = False  # there was an answer in the answer
 
     def _get_element_container(self, message: Any, name: str | None = None) -> Any:
@@ -197,6 +199,14 @@ class ExchangeIncoming:
         self._conversation.__exit__(kind, error, traceback)
 
     def page(self, cursor: str, limit: int) -> Page:
+        try:
+            return self._page(cursor, limit)
+        except FaultError as error:
+            if error.fault.scope is Scope.EMAIL:  # none was asked for
+                raise FaultError(UNREADABLE) from error
+            raise
+
+    def _page(self, cursor: str, limit: int) -> Page:
         account = self._conversation.account
         service = _ChangedIds(account=account)
         with faults_translated():
@@ -237,7 +247,7 @@ class ExchangeIncoming:
                 )
             )
         if len(answers) != len(items) and answers and not any(map(_is_message, answers)):
-            raise FaultError(_fault_of_all(answers[0]))  # it stands for each of them
+            raise FaultError(fault_of_ews_error(answers[0]))  # it stands for each of them
         # One item's trouble is its own when another came; nobody else to ask when it is alone.
         alone = len(answers) == 1 or any(map(_is_message, answers))
         return (_answer(*pair, alone) for pair in _paired(items, answers))
@@ -248,11 +258,6 @@ class ExchangeIncoming:
 
 def _is_message(answer: _Answer) -> bool:
     return isinstance(answer, tuple)
-
-
-def _fault_of_all(error: EWSError) -> Fault:
-    fault = fault_of_ews_error(error)
-    return UNREADABLE if fault.scope is Scope.EMAIL else fault
 
 
 def _most_bytes(item: Listed) -> int:
