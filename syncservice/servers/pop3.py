@@ -76,7 +76,7 @@ class _Connection(poplib.POP3):
         self.file = io.BufferedReader(self._answers, _READ_BYTES)
 
     def _getresp(self) -> bytes:
-        self._answers.begin(self._seconds, _READ_BYTES)
+        self._answers.begin(self._seconds, 2 * _READ_BYTES)  # poplib bounds a line by itself
         reply: bytes = super()._getresp()  # type: ignore[misc] # of poplib
         return reply
 
@@ -271,8 +271,15 @@ class Pop3Incoming:
                 sizes = dict(_rows(_LIST_LINE, connection.read("LIST", _LISTING_BYTES)))
         except _TooLong as error:
             raise FaultError(replies.UNREADABLE.fault()) from error
-        # Equal messages may have one uidl (RFC 1939 section 7); either stands for both.
-        self._numbers = {uidl.decode("latin-1"): number for number, uidl in uidls}
+        # Equal messages may have one uidl (RFC 1939 section 7); either stands for both. Different
+        # ones have it at some servers: the size tells those apart, behind a space no uidl has.
+        self._numbers = {}
+        for number, uidl in uidls:
+            item_id, size = uidl.decode("latin-1"), sizes.get(number, b"0")
+            other = self._numbers.get(item_id)
+            if other is not None and sizes.get(other, b"0") != size:
+                item_id = f"{item_id} {int(size)}"
+            self._numbers.setdefault(item_id, number)
         if self._listing is None:
             self._listing = tuple(
                 Listed(uidl, int(sizes.get(number, b"0"))) for uidl, number in self._numbers.items()

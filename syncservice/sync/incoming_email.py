@@ -8,12 +8,12 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_never
 
 import structlog
 from django.db import DataError, transaction
-from django.db.models import F, Subquery
+from django.db.models import BooleanField, ExpressionWrapper, F, Q, Subquery
 from django.db.models.functions import Now
 
 from syncservice.alerts import alerts
@@ -54,6 +54,10 @@ _REFUSED = (DataError, ValueError)
 
 #: Characters of an item's id. A B-tree holds 2,700 bytes; Exchange's ids have 512, POP3's 70.
 LONGEST_ID = 1000
+
+
+#: What was given up is not asked for again so long, even when the server goes on listing it.
+GIVEN_UP_FOR = timedelta(days=1)
 
 
 def kept_id(item_id: str) -> str:
@@ -107,21 +111,33 @@ class Inbox:
     def new_items(self, items: Sequence[Listed]) -> tuple[list[Listed], list[Listed]]:
         """Return those of `items` that no email record came from yet, and that are wanted.
 
-        In a list of their own, at the end, those that failed before.
+        In a list of their own those that failed before. What was dismissed is left alone, and what
+        was given up is for a day: some servers list it at every visit.
         """
-        linked = self._known(RemoteItem, items)
+        mailbox = self.claim.mailbox_id
+        ids = [kept_id(item.item_id) for item in items]
+        linked = set(
+            RemoteItem.objects.filter(mailbox=mailbox, item_id__in=ids).values_list(
+                "item_id", flat=True
+            )
+        )
         new = [item for item in items if item.item_id not in linked and self._is_wanted(item)]
-        failed = self._known(ItemFailure, new) if new else set()
+        if not new:
+            return [], []
+        State = ItemFailure.State
+        known = ItemFailure.objects.filter(mailbox=mailbox, item_id__in=ids).exclude(
+            state=State.RESOLVED
+        )
+        rests = Q(state=State.DISMISSED) | Q(
+            state=State.GIVEN_UP, last_seen_at__gt=Now() - GIVEN_UP_FOR
+        )
+        failed = dict(known.annotate(rests=ExpressionWrapper(rests, BooleanField())).values_list(
+            "item_id", "rests"
+        ))  # fmt: skip
         return (
             [item for item in new if kept_id(item.item_id) not in failed],
-            [item for item in new if kept_id(item.item_id) in failed],
+            [item for item in new if failed.get(kept_id(item.item_id)) is False],
         )
-
-    def _known(self, records: type[RemoteItem | ItemFailure], items: Sequence[Listed]) -> set[str]:
-        """Return the ids, as they are kept, of those that there are records of."""
-        ids = [kept_id(item.item_id) for item in items]
-        known = records.objects.filter(mailbox=self.claim.mailbox_id, item_id__in=ids)
-        return set(known.values_list("item_id", flat=True))
 
     def _is_wanted(self, item: Listed) -> bool:
         """Whether a message is late enough; one without a time of receipt is read."""
@@ -153,9 +169,15 @@ class Inbox:
         ).exists()
 
     def store(
-        self, answers: Iterable[Fetched | NotFetched | Gone], cursor: str | None = None
+        self,
+        answers: Iterable[Fetched | NotFetched | Gone],
+        cursor: str | None = None,
+        *,
+        are_attempts: bool = True,
     ) -> Stored:
         """Store a batch in one transaction; with `cursor`, the page ends with it.
+
+        Unless they `are_attempts`, its failures bring no message nearer to being given up.
 
         Raise ClaimLost, with nothing written, when another claim was made meanwhile.
         """
@@ -182,7 +204,7 @@ class Inbox:
                     assert_never(answer)
         with fenced(self.claim) as schedule:
             stored = self._write(drafts, failures)
-            self._keep_failures(failures, facts)
+            self._keep_failures(failures, facts, 1 if are_attempts else 0)
             done = [
                 draft.source.item_id for draft in drafts if draft.source.item_id not in failures
             ]
@@ -275,7 +297,7 @@ class Inbox:
         return len(ours)
 
     def _keep_failures(
-        self, failures: dict[str, Fault], facts: Mapping[str, tuple[int, str]]
+        self, failures: dict[str, Fault], facts: Mapping[str, tuple[int, str]], attempt: int
     ) -> None:
         known = {
             failure.item_id: failure
@@ -286,7 +308,7 @@ class Inbox:
         rows = []
         for item_id, fault in failures.items():
             before = known.get(item_id)
-            attempts = before.attempts + 1 if before else 1
+            attempts = before.attempts + attempt if before else attempt
             retry = item_may_recover(fault, attempts, self.item_attempts)
             size, subject = facts[item_id]
             rows.append(

@@ -134,7 +134,13 @@ def _read_pages(
             suspects += batch.suspect is not None
             is_unproven = batch.suspect is not None and not (outcome.stored or outcome.linked)
             ends_page = batch.is_last and not is_unproven
-            outcome.add(inbox.store(batch.answers, page.cursor if ends_page else None))
+            is_alone = batch.is_last and suspects == 1
+            stored = inbox.store(
+                batch.answers,
+                page.cursor if ends_page else None,
+                are_attempts=is_alone or not is_unproven,
+            )
+            outcome.add(stored)
             if is_unproven and (batch.is_last or suspects > 1):
                 _raise_unless_given_up(inbox, batch)
             if batch.is_last and not ends_page:
@@ -189,7 +195,7 @@ def _raise_unless_given_up(inbox: Inbox, batch: _Batch) -> None:
     """Raise what the server did instead of giving a message, when it has given no other.
 
     So the cursor stays before what may be good mail at a server in trouble, and the mailbox, not
-    the whole server, is left alone. A message that was given up holds nobody up any more.
+    the whole server, is left alone. Only a message that is all that is new is given up in the end.
     """
     assert batch.suspect is not None
     if inbox.is_retrying(batch.answers[0].item_id):
