@@ -91,6 +91,9 @@ class MemoryIncoming:
             else:
                 yield Gone(item.item_id)
 
+    def check(self) -> None:
+        self.page("", 1)
+
     def __enter__(self):
         return self
 

@@ -208,3 +208,15 @@ def concerns_server(
 def item_may_recover(fault: Fault, attempts: int, limit: int) -> bool:
     """Whether an item that failed `attempts` times is worth another (F117: five in all)."""
     return fault.nature is not Nature.PERMANENT and attempts < limit
+
+
+def may_be_of_one_item(fault: Fault) -> bool:
+    """Whether what ended a request may be the doing of a single item that was asked for.
+
+    Servers hang, hang up or stumble over one message. What they say in their own protocol is
+    believed; silence and what is no answer are looked into.
+    """
+    if fault.scope is Scope.EMAIL:
+        return True
+    is_silence = fault.provenance in (Provenance.TCP, Provenance.HTTP, Provenance.US)
+    return is_silence and fault.nature is Nature.TRANSIENT

@@ -94,7 +94,13 @@ class Incoming(Conversation, Protocol):
         """
 
     def fetch(self, items: Sequence[Listed]) -> Iterator[Fetched | NotFetched | Gone]:
-        """Yield an answer for each of `items`, or raise FaultError."""
+        """Yield an answer for each of `items`, or raise FaultError.
+
+        A server may have answered only some, or others: who asks looks for what is missing.
+        """
+
+    def check(self) -> None:
+        """Return when the server still answers for the mailbox, or raise FaultError."""
 
 
 class Outgoing(Conversation, Protocol):

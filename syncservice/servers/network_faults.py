@@ -1,7 +1,8 @@
 """What goes wrong below every protocol: names, connections, TLS and time-outs become faults.
 
-All of these concern the whole server profile. What a server says in its own protocol is not
-translated here: that is the business of its adapter.
+All of these concern the whole server profile, but an answer without end, which is the mailbox's
+own. What a server says in its own protocol is not translated here: that is the business of its
+adapter.
 """
 
 import socket
@@ -12,6 +13,7 @@ import requests
 import urllib3.exceptions
 
 from syncservice.domain.faults import Fault, Nature, Provenance, Scope
+from syncservice.servers.answers import AnswerTooLarge
 
 _BY_URL = {
     "tls_failed": "no TLS connection could be made; check that the server speaks HTTPS there",
@@ -34,9 +36,13 @@ def fault_of_network(error: BaseException, prefix: str, *, by_url: bool = False)
     """
     places = _BY_URL if by_url else _BY_PORT
     code, provenance, nature = "unreachable", Provenance.TCP, Nature.TRANSIENT
+    scope = Scope.PROFILE
     text = "the server can't be reached; check its address and the network"
     causes = [type(cause) for cause in chain(error)]
-    if any(issubclass(kind, ssl.SSLError | requests.exceptions.SSLError) for kind in causes):
+    if AnswerTooLarge in causes:
+        code, scope = "answer_too_large", Scope.MAILBOX
+        text = "the server sends more than any such answer has; see what it is that it sends"
+    elif any(issubclass(kind, ssl.SSLError | requests.exceptions.SSLError) for kind in causes):
         code, provenance, nature = "certificate_refused", Provenance.TLS, Nature.PERMANENT
         text = (
             "the server's TLS certificate is refused; install a trusted one, "
@@ -60,7 +66,7 @@ def fault_of_network(error: BaseException, prefix: str, *, by_url: bool = False)
     return Fault(
         code=f"{prefix}.{code}",
         nature=nature,
-        scope=Scope.PROFILE,
+        scope=scope,
         provenance=provenance,
         text=text,
     )

@@ -10,6 +10,7 @@ profile says so.
 
 import contextlib
 import dataclasses
+import io
 import poplib
 import re
 import socket
@@ -19,12 +20,16 @@ from typing import Self
 
 from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
 from syncservice.servers import pop3_replies as replies
+from syncservice.servers.answers import Answers
 from syncservice.servers.gateway import Fetched, Gone, Listed, NotFetched, Page
 from syncservice.servers.mail_server import MailServer, Security
 from syncservice.servers.pop3_replies import Refused, faults_translated
 
-#: A listing of 500,000 messages has half of this; what has more is none.
+#: A listing of 500,000 messages has half of these; what has more is none.
 _LISTING_BYTES = 64 * 2**20
+_LISTING_LINES = 1_000_000
+#: A message whose size was not told may have so many.
+_UNTOLD_BYTES = 64 * 2**20
 _READ_BYTES = 2**16
 #: A server that doesn't answer QUIT by then is left without a word.
 _QUIT_SECONDS = 5
@@ -46,10 +51,15 @@ class _Connection(poplib.POP3):
     """
 
     def __init__(self, server: MailServer) -> None:
+        # poplib's own would read the greeting through a file of its own.
+        self.host, self.port = server.host, server.port
         self._server = server
+        self._seconds: float = server.timeout_seconds
+        self._debugging = 0
         self.sock = self.file = None  # type: ignore[assignment] # so that close() finds them
         try:
-            super().__init__(server.host, server.port, server.timeout_seconds)
+            self._speak_over(self._create_socket(server.timeout_seconds))
+            self.welcome = self._getresp()
         except BaseException:
             self.drop()
             raise
@@ -60,16 +70,27 @@ class _Connection(poplib.POP3):
             return plain
         return self._server.tls_context().wrap_socket(plain, server_hostname=self.host)
 
+    def _speak_over(self, connection: socket.socket) -> None:
+        self.sock = connection
+        self._answers = Answers(connection, self._seconds, _READ_BYTES)
+        self.file = io.BufferedReader(self._answers, _READ_BYTES)
+
+    def _getresp(self) -> bytes:
+        self._answers.begin(self._seconds, 2 * _READ_BYTES)  # poplib bounds a line by itself
+        reply: bytes = super()._getresp()  # type: ignore[misc] # of poplib
+        return reply
+
     def start_tls(self) -> None:
         """Encrypt from here on; what came in clear behind the answer is never read (RFC 2595)."""
         # poplib's stls() takes a connection that is lost meanwhile for a server without STLS.
         self._shortcmd("STLS")  # type: ignore[attr-defined] # of poplib
-        self.sock = self._server.tls_context().wrap_socket(self.sock, server_hostname=self.host)
-        self.file = self.sock.makefile("rb")
+        context = self._server.tls_context()
+        self._speak_over(context.wrap_socket(self.sock, server_hostname=self.host))
 
     def read(self, command: str, most_bytes: int) -> bytes:
         """Return a multi-line answer without its dots (RFC 1939 section 3), or raise _TooLong."""
         self._shortcmd(command)  # type: ignore[attr-defined] # of poplib
+        self._answers.begin(self._seconds, 2 * most_bytes + _READ_BYTES)  # dots are not counted
         answer = bytearray()
         begins_line = True
         while True:
@@ -86,7 +107,8 @@ class _Connection(poplib.POP3):
     def hang_up(self) -> None:
         """Say QUIT and close, whatever state the connection is in."""
         with contextlib.suppress(OSError, poplib.error_proto):
-            self.sock.settimeout(min(self._server.timeout_seconds, _QUIT_SECONDS))
+            self._seconds = min(self._seconds, _QUIT_SECONDS)
+            self.sock.settimeout(self._seconds)
             self._shortcmd("QUIT")  # type: ignore[attr-defined] # of poplib
         self.drop()
 
@@ -162,6 +184,17 @@ class Pop3Incoming:
                 fault = dataclasses.replace(fault, scope=Scope.EMAIL, nature=Nature.TRANSIENT)
             yield NotFetched(item.item_id, item.size, fault)
 
+    def check(self) -> None:
+        connection = self._open()
+        self._ask()
+        try:
+            with faults_translated(self._server, replies.LIST):
+                connection.noop()
+        except FaultError:
+            self._connection = None
+            connection.drop()
+            raise
+
     def _retrieve(self, item: Listed) -> Fetched | Gone | Fault:
         """Ask for one message, once more when the connection was lost; raise the network's faults.
 
@@ -184,7 +217,7 @@ class Pop3Incoming:
         if number is None:
             return Gone(item.item_id)
         # Servers count line ends in their own ways, but none is wrong by half.
-        most_bytes = 2 * item.size + 2**20
+        most_bytes = 2 * item.size + 2**20 if item.size else _UNTOLD_BYTES
         try:
             with faults_translated(self._server, replies.MESSAGE):
                 return Fetched(item.item_id, connection.read(f"RETR {number}", most_bytes), None)
@@ -238,8 +271,15 @@ class Pop3Incoming:
                 sizes = dict(_rows(_LIST_LINE, connection.read("LIST", _LISTING_BYTES)))
         except _TooLong as error:
             raise FaultError(replies.UNREADABLE.fault()) from error
-        # Equal messages may have one uidl (RFC 1939 section 7); either stands for both.
-        self._numbers = {uidl.decode("latin-1"): number for number, uidl in uidls}
+        # Equal messages may have one uidl (RFC 1939 section 7); either stands for both. Different
+        # ones have it at some servers: the size tells those apart, behind a space no uidl has.
+        self._numbers = {}
+        for number, uidl in uidls:
+            item_id, size = uidl.decode("latin-1"), sizes.get(number, b"0")
+            other = self._numbers.get(item_id)
+            if other is not None and sizes.get(other, b"0") != size:
+                item_id = f"{item_id} {int(size)}"
+            self._numbers.setdefault(item_id, number)
         if self._listing is None:
             self._listing = tuple(
                 Listed(uidl, int(sizes.get(number, b"0"))) for uidl, number in self._numbers.items()
@@ -257,7 +297,12 @@ class Pop3Incoming:
 
 def _rows(line: re.Pattern[bytes], answer: bytes) -> list[tuple[int, bytes]]:
     """Read lines of a message number and its uidl or size; none is passed over: it hides mail."""
-    matches = [line.fullmatch(text) for text in answer.splitlines()]
-    if None in matches:
+    rows = []
+    if answer.count(b"\n") > _LISTING_LINES:
         raise FaultError(replies.UNREADABLE.fault())
-    return [(int(match[1]), match[2]) for match in matches if match is not None]
+    for text in answer.splitlines():
+        match = line.fullmatch(text)
+        if match is None:
+            raise FaultError(replies.UNREADABLE.fault())
+        rows.append((int(match[1]), match[2]))
+    return rows

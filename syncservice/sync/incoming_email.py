@@ -8,12 +8,12 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_never
 
 import structlog
 from django.db import DataError, transaction
-from django.db.models import F, Subquery
+from django.db.models import BooleanField, ExpressionWrapper, F, Q, Subquery
 from django.db.models.functions import Now
 
 from syncservice.alerts import alerts
@@ -50,6 +50,21 @@ EMAIL = "email"
 
 #: What PostgreSQL can't hold; ValueError: psycopg2 on NUL in a string.
 _REFUSED = (DataError, ValueError)
+
+
+#: Characters of an item's id. A B-tree holds 2,700 bytes; Exchange's ids have 512, POP3's 70.
+LONGEST_ID = 1000
+
+
+#: What was given up is not asked for again so long, even when the server goes on listing it.
+GIVEN_UP_FOR = timedelta(days=1)
+
+
+def kept_id(item_id: str) -> str:
+    """Return the id under which an item is kept: its own, or a digest of one that is too long."""
+    if len(item_id) <= LONGEST_ID:
+        return item_id
+    return f"sha256:{hashlib.sha256(item_id.encode()).hexdigest()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +108,36 @@ class Inbox:
         """Read the folder from its beginning next time; links keep known items from doubling."""
         self.move_cursor("")
 
-    def new_items(self, items: Sequence[Listed]) -> list[Listed]:
-        """Return those of `items` that were never looked at, and that are wanted.
+    def new_items(self, items: Sequence[Listed]) -> tuple[list[Listed], list[Listed]]:
+        """Return those of `items` that no email record came from yet, and that are wanted.
 
-        What failed is tried again by `to_retry`, or by a person: a server that lists everything
-        each time (POP3) would else have it tried on and on.
+        In a list of their own those that failed before. What was dismissed is left alone, and what
+        was given up is for a day: some servers list it at every visit.
         """
-        listed = {"mailbox": self.claim.mailbox_id, "item_id__in": [one.item_id for one in items]}
-        links = RemoteItem.objects.filter(**listed)
-        failures = ItemFailure.objects.filter(**listed).exclude(state=ItemFailure.State.RESOLVED)
-        known = set(links.values_list("item_id", flat=True).union(failures.values_list("item_id")))
-        return [item for item in items if item.item_id not in known and self._is_wanted(item)]
+        mailbox = self.claim.mailbox_id
+        ids = [kept_id(item.item_id) for item in items]
+        linked = set(
+            RemoteItem.objects.filter(mailbox=mailbox, item_id__in=ids).values_list(
+                "item_id", flat=True
+            )
+        )
+        new = [item for item in items if item.item_id not in linked and self._is_wanted(item)]
+        if not new:
+            return [], []
+        State = ItemFailure.State
+        known = ItemFailure.objects.filter(mailbox=mailbox, item_id__in=ids).exclude(
+            state=State.RESOLVED
+        )
+        rests = Q(state=State.DISMISSED) | Q(
+            state=State.GIVEN_UP, last_seen_at__gt=Now() - GIVEN_UP_FOR
+        )
+        failed = dict(known.annotate(rests=ExpressionWrapper(rests, BooleanField())).values_list(
+            "item_id", "rests"
+        ))  # fmt: skip
+        return (
+            [item for item in new if kept_id(item.item_id) not in failed],
+            [item for item in new if failed.get(kept_id(item.item_id)) is False],
+        )
 
     def _is_wanted(self, item: Listed) -> bool:
         """Whether a message is late enough; one without a time of receipt is read."""
@@ -128,10 +162,22 @@ class Inbox:
             )[:limit]
         ]
 
+    def is_retrying(self, item_id: str) -> bool:
+        """Whether an item failed, and will be tried again."""
+        return ItemFailure.objects.filter(
+            mailbox=self.claim.mailbox_id, item_id=item_id, state=ItemFailure.State.RETRYING
+        ).exists()
+
     def store(
-        self, answers: Iterable[Fetched | NotFetched | Gone], cursor: str | None = None
+        self,
+        answers: Iterable[Fetched | NotFetched | Gone],
+        cursor: str | None = None,
+        *,
+        are_attempts: bool = True,
     ) -> Stored:
         """Store a batch in one transaction; with `cursor`, the page ends with it.
+
+        Unless they `are_attempts`, its failures bring no message nearer to being given up.
 
         Raise ClaimLost, with nothing written, when another claim was made meanwhile.
         """
@@ -158,7 +204,7 @@ class Inbox:
                     assert_never(answer)
         with fenced(self.claim) as schedule:
             stored = self._write(drafts, failures)
-            self._keep_failures(failures, facts)
+            self._keep_failures(failures, facts, 1 if are_attempts else 0)
             done = [
                 draft.source.item_id for draft in drafts if draft.source.item_id not in failures
             ]
@@ -251,7 +297,7 @@ class Inbox:
         return len(ours)
 
     def _keep_failures(
-        self, failures: dict[str, Fault], facts: Mapping[str, tuple[int, str]]
+        self, failures: dict[str, Fault], facts: Mapping[str, tuple[int, str]], attempt: int
     ) -> None:
         known = {
             failure.item_id: failure
@@ -262,7 +308,7 @@ class Inbox:
         rows = []
         for item_id, fault in failures.items():
             before = known.get(item_id)
-            attempts = before.attempts + 1 if before else 1
+            attempts = before.attempts + attempt if before else attempt
             retry = item_may_recover(fault, attempts, self.item_attempts)
             size, subject = facts[item_id]
             rows.append(

@@ -9,13 +9,21 @@ Nothing here knows Celery or a protocol, and nothing waits: out of budget, asked
 back by a limit of our own, a visit returns.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
+from syncservice.domain.faults import (
+    Fault,
+    FaultError,
+    Nature,
+    Provenance,
+    Scope,
+    may_be_of_one_item,
+)
 from syncservice.servers.gateway import Fetched, Gone, Incoming, Listed, NotFetched
-from syncservice.sync.incoming_email import Inbox, Stored
+from syncservice.sync.incoming_email import LONGEST_ID, Inbox, Stored, kept_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,11 +108,10 @@ def _retry_failures(
 ) -> None:
     """Try again what failed before for a reason that may have passed (F117), after what is new."""
     while not is_spent() and (items := inbox.to_retry(budget.page_ids)):
-        for batch in batches(items, budget.batch_messages, budget.batch_bytes):
-            if is_spent():
+        for batch in _fetched(gateway, batches(items, budget), budget, outcome):
+            outcome.add(inbox.store(batch.answers))
+            if is_spent() and not batch.is_last:
                 return
-            outcome.bytes += sum(item.size for item in batch)
-            outcome.add(inbox.store(_fetch(gateway, batch, budget)))
 
 
 def _read_pages(
@@ -116,17 +123,29 @@ def _read_pages(
 ) -> bool:
     """Read changes until done or out of budget; True when some are left."""
     cursor = inbox.cursor()
+    suspects = 0
     while True:
         page = gateway.page(cursor, budget.page_ids)
         outcome.pages += 1
-        new = inbox.new_items(page.items)
-        todo = list(batches(new, budget.batch_messages, budget.batch_bytes))
-        for number, batch in enumerate(todo, start=1):
-            outcome.bytes += sum(item.size for item in batch)
-            whole_page = number == len(todo)
-            fetched = _fetch(gateway, batch, budget)
-            outcome.add(inbox.store(fetched, page.cursor if whole_page else None))
-            if is_spent() and not whole_page:
+        new, failed_before = inbox.new_items(page.items)
+        # What failed goes last and alone: so a message that ends every request ends no other's.
+        todo = [*batches(new, budget), *([item] for item in failed_before)]
+        for batch in _fetched(gateway, todo, budget, outcome):
+            suspects += batch.suspect is not None
+            is_unproven = batch.suspect is not None and not (outcome.stored or outcome.linked)
+            ends_page = batch.is_last and not is_unproven
+            is_alone = batch.is_last and suspects == 1
+            stored = inbox.store(
+                batch.answers,
+                page.cursor if ends_page else None,
+                are_attempts=is_alone or not is_unproven,
+            )
+            outcome.add(stored)
+            if is_unproven and (batch.is_last or suspects > 1):
+                _raise_unless_given_up(inbox, batch)
+            if batch.is_last and not ends_page:
+                inbox.move_cursor(page.cursor)
+            if is_spent() and not batch.is_last:
                 return True
         if not todo and page.cursor != cursor:
             inbox.move_cursor(page.cursor)
@@ -137,17 +156,99 @@ def _read_pages(
             return True
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What came of asking for some items."""
+
+    answers: list[Fetched | NotFetched | Gone]
+    is_last: bool
+    suspect: Fault | None = None  # asking for the one item ended in this, though all else is well
+
+
+def _fetched(
+    gateway: Incoming, todo: Iterable[list[Listed]], budget: Budget, outcome: Outcome
+) -> Iterator[_Batch]:
+    """Yield the answers of one batch after another.
+
+    A batch that ends in silence, or in what is no answer, while the server is well otherwise, has
+    one message in it that does that: it is asked for again message by message.
+    """
+    waiting = deque(todo)
+    while waiting:
+        items = waiting.popleft()
+        try:
+            answers, suspect = _fetch(gateway, items, budget), None
+        except FaultError as error:
+            if not may_be_of_one_item(error.fault):
+                raise
+            gateway.check()
+            if len(items) > 1:
+                waiting.extendleft([item] for item in reversed(items))
+                continue
+            suspect, item = replace(error.fault, scope=Scope.EMAIL), items[0]
+            answers = [NotFetched(item.item_id, item.size, suspect, item.subject)]
+        outcome.bytes += sum(item.size for item in items)
+        yield _Batch(answers, not waiting, suspect)
+
+
+def _raise_unless_given_up(inbox: Inbox, batch: _Batch) -> None:
+    """Raise what the server did instead of giving a message, when it has given no other.
+
+    So the cursor stays before what may be good mail at a server in trouble, and the mailbox, not
+    the whole server, is left alone. Only a message that is all that is new is given up in the end.
+    """
+    assert batch.suspect is not None
+    if inbox.is_retrying(batch.answers[0].item_id):
+        raise FaultError(replace(batch.suspect, scope=Scope.MAILBOX))
+
+
 def _fetch(
     gateway: Incoming, batch: Sequence[Listed], budget: Budget
-) -> Iterator[Fetched | NotFetched | Gone]:
-    """Fetch a batch, but nothing that would fill the worker's memory."""
-    small = [item for item in batch if item.size <= budget.message_bytes]
+) -> list[Fetched | NotFetched | Gone]:
+    """Fetch a batch, but nothing that would fill the worker's memory; one answer for each item.
+
+    A server may answer for other items than it was asked for, twice, or not at all. What it doesn't
+    answer for is tried again as anything that failed; the cursor moves on and would hide it.
+    """
+    refused: dict[str, Fault] = {}
     for item in batch:
-        if item.size > budget.message_bytes:
-            fault = _too_large(item.size, budget.message_bytes)
-            yield NotFetched(item.item_id, item.size, fault, item.subject)
-    if small:
-        yield from gateway.fetch(small)
+        if len(item.item_id) > LONGEST_ID:
+            refused[item.item_id] = _ID_TOO_LONG
+        elif item.size > budget.message_bytes:
+            refused[item.item_id] = _too_large(item.size, budget.message_bytes)
+    asked = [item for item in batch if item.item_id not in refused]
+    given: dict[str, Fetched | NotFetched | Gone] = {}
+    for answer in gateway.fetch(asked) if asked else ():
+        if isinstance(answer, Fetched) or answer.item_id not in given:
+            given[answer.item_id] = answer
+    if asked and given.keys().isdisjoint(item.item_id for item in asked):
+        raise FaultError(_NOT_ANSWERED)
+    return [
+        given.get(item.item_id)
+        or NotFetched(
+            kept_id(item.item_id),
+            item.size,
+            refused.get(item.item_id, _NOT_ANSWERED),
+            item.subject,
+        )
+        for item in batch
+    ]
+
+
+_NOT_ANSWERED = Fault(
+    code="email.not_answered",
+    nature=Nature.TRANSIENT,
+    scope=Scope.EMAIL,
+    provenance=Provenance.US,
+    text="the server was asked for this message and did not answer for it",
+)
+_ID_TOO_LONG = Fault(
+    code="email.id_too_long",
+    nature=Nature.PERMANENT,
+    scope=Scope.EMAIL,
+    provenance=Provenance.US,
+    text=f"the server's id of this message has more than {LONGEST_ID} characters",
+)
 
 
 def _too_large(size: int, limit: int) -> Fault:
@@ -160,15 +261,20 @@ def _too_large(size: int, limit: int) -> Fault:
     )
 
 
-def batches(items: Sequence[Listed], count: int, size: int) -> Iterator[list[Listed]]:
-    """Cut items into runs of at most `count` items and `size` bytes; a larger one goes alone."""
+def batches(items: Sequence[Listed], budget: Budget) -> Iterator[list[Listed]]:
+    """Cut items into runs that the budget allows in one batch.
+
+    A larger item goes alone, and so does one whose size the server didn't tell.
+    """
     run: list[Listed] = []
     run_bytes = 0
     for item in items:
-        if run and (len(run) >= count or run_bytes + item.size > size):
+        size = item.size or budget.batch_bytes
+        is_full = len(run) >= budget.batch_messages or run_bytes + size > budget.batch_bytes
+        if run and is_full:
             yield run
             run, run_bytes = [], 0
         run.append(item)
-        run_bytes += item.size
+        run_bytes += size
     if run:
         yield run

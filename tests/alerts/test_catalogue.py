@@ -16,7 +16,7 @@ ANCHORS = re.findall(r'<a id="([^"]+)">', PAGE.read_text())
 
 NETWORK = (
     "unreachable", "unknown_host", "connection_refused", "timed_out", "connection_lost",
-    "certificate_refused", "tls_failed",
+    "certificate_refused", "tls_failed", "answer_too_large",
 )  # fmt: skip
 STATUSES = (301, 302, 303, 307, 308, 401, 403, 404, 405, 429, 500, 502, 503, 504)
 #: Response codes in no table of the adapter, and worth words of their own all the same.
@@ -27,7 +27,8 @@ OURS = {
     "mailbox": "enabled recovered not_approved no_profile no_address taken_over disabled "
     "other_organisation no_credentials no_activities key_lost",
     "profile": "exchange_online_ends login_refused mailboxes_failing autodiscover_failed key_lost",
-    "email": "unreadable parser_failed not_storable too_large",
+    "email": "unreadable parser_failed not_storable too_large not_answered id_too_long",
+    "exchange": "not_ews unreadable_answer",
     "test": "failed timed_out",
     "pop3": "login_refused mailbox_in_use login_delay system_temporary system_permanent "
     "no_starttls not_pop3 no_uidl",

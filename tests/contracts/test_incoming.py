@@ -193,3 +193,11 @@ def test_a_cursor_that_the_server_forgot_is_a_fault_that_asks_to_begin_again(cha
 def test_fetching_nothing_asks_nothing(world):
     with world.open() as gateway:
         assert list(gateway.fetch([])) == []
+
+
+def test_a_server_that_is_well_says_so_before_and_after_a_request(world):
+    world.deliver(mime("one"))
+    with world.open() as gateway:
+        gateway.check()
+        list(gateway.fetch(gateway.page("", 3).items))
+        gateway.check()

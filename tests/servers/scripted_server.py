@@ -18,6 +18,10 @@ from syncservice.servers.mail_server import MailServer, Security
 #: At the end of a reply or in its place: close the connection; say nothing until the client goes.
 CLOSE = b"<close>"
 SILENCE = b"<silence>"
+#: The same: send for ever, as fast as it is taken, a line without end or lines of a listing; or a
+#: byte now and then.
+FLOOD, ROWS, DRIP = b"<flood>", b"<rows>", b"<drip>"
+_FOR_EVER = {FLOOD: b"x" * 65536, ROWS: b"1 a\r\n" * 10000, DRIP: b"x"}
 
 #: What a server with one message "a" says.
 POP3 = {
@@ -55,6 +59,7 @@ class ScriptedServer:
     commands: list[str] = field(default_factory=list)
     texts: list[bytes] = field(default_factory=list)
     connections: int = 0
+    taken: int = 0  # bytes of what was sent for ever
     conversations: list[threading.Thread] = field(default_factory=list)
 
     def wait_until_left(self) -> None:
@@ -84,6 +89,11 @@ class ScriptedServer:
                 connection.sendall(reply.removesuffix(SILENCE))
                 reader.read()
                 return
+            for name, piece in _FOR_EVER.items():
+                if reply.endswith(name):
+                    connection.sendall(reply.removesuffix(name))
+                    self._send_for_ever(connection, piece)
+                    return
             if reply.endswith(CLOSE):
                 connection.sendall(reply.removesuffix(CLOSE))
                 return
@@ -103,6 +113,16 @@ class ScriptedServer:
             command = line.decode("latin-1").rstrip("\r\n")
             self.commands.append(command)
             reply, command = self.reply(command), command.upper()
+
+    def _send_for_ever(self, connection: socket.socket, piece: bytes) -> None:
+        while True:
+            connection.sendall(piece)
+            self.taken += len(piece)
+            if len(piece) == 1:
+                connection.settimeout(0.02)  # the time until the next byte
+                with suppress(TimeoutError):
+                    if not connection.recv(1):
+                        return
 
     def _encrypted(self, connection: socket.socket) -> socket.socket:
         assert self.certificate is not None

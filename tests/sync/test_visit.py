@@ -346,7 +346,8 @@ def test_a_redelivered_message_records_no_second_outcome(server, box):
 
 def test_batches_are_bounded_by_count_and_by_bytes_and_a_giant_goes_alone():
     items = [Listed(str(number), size) for number, size in enumerate([1, 1, 1, 9, 1, 5, 5])]
-    assert [[item.size for item in batch] for batch in batches(items, 2, 6)] == [
+    budget = replace(BUDGET, batch_messages=2, batch_bytes=6)
+    assert [[item.size for item in batch] for batch in batches(items, budget)] == [
         [1, 1],
         [1],
         [9],

@@ -106,6 +106,11 @@ HTTP = {
             "server."
         ),
     ),
+    "exchange.unreadable_answer": Entry(
+        meaning=_("The mail server's answer cannot be understood."),
+        cause=_("It is incomplete, or has not the form that Exchange Web Services give it."),
+        remedy=ASK_SERVER,
+    ),
 }
 
 _BUSY = Entry(

@@ -2,7 +2,7 @@
 
 from django.utils.translation import gettext_lazy as _
 
-from syncservice.alerts.entries.entry import Entry
+from syncservice.alerts.entries.entry import ASK_SERVER, Entry
 
 _BY_NAME = {
     "unreachable": Entry(
@@ -89,6 +89,16 @@ _BY_NAME = {
             "TLS 1.2 or newer."
         ),
         reference="A01, A02",
+    ),
+    "answer_too_large": Entry(
+        meaning=_(
+            "The mail server sends more than any answer needs, so it was not read to its end."
+        ),
+        cause=_(
+            "A message is far larger than the size that the server lists for it, or the server, "
+            "or what stands in front of it, is broken."
+        ),
+        remedy=ASK_SERVER,
     ),
 }
 

@@ -236,6 +236,16 @@ EMAILS = {
             "MESSAGE_BYTES."
         ),
     ),
+    "email.not_answered": Entry(
+        meaning=_("The mail server gave no answer for a message that it was asked for."),
+        cause=_("It answered for other messages of the same request."),
+        remedy=RETRIED,
+    ),
+    "email.id_too_long": Entry(
+        meaning=_("The mail server's name for a message is too long to be kept."),
+        cause=_("No mail server is known to give such names; it may be broken."),
+        remedy=_("Read the message in the mailbox. All other email is processed."),
+    ),
 }
 
 TESTS = {

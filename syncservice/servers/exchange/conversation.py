@@ -5,7 +5,8 @@ every one of them. So a conversation has a protocol of its own with one session 
 under throttling, PITFALLS X1), which is closed before the connection slot is given back.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -15,9 +16,12 @@ from exchangelib.version import Build, Version
 from requests import Response, Session
 
 from syncservice.servers.exchange.faults import HttpBorder
+from syncservice.servers.exchange.http import BoundedHttp
 
 #: Exchange 2016; exchangelib asks older servers again with the version they know.
 _VERSION = Build(15, 1, 2507, 6)
+#: More than any answer has that carries no messages: 512 changes, with 10 kB for each, have 5 MiB.
+MOST_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ class _Protocol(Protocol):  # type: ignore[misc] # exchangelib has no types
         #: Sees each request's and answer's text; the login is in neither.
         self.witness: Callable[[str, str], None] | None = None
         self.TIMEOUT = server.timeout_seconds
+        self.most_bytes = MOST_BYTES  # of an answer
         self.requests = 0
         self._verify_tls = server.verify_tls
 
@@ -71,6 +76,9 @@ class _Protocol(Protocol):  # type: ignore[misc] # exchangelib has no types
         session.verify = self._verify_tls
         # An environment's REQUESTS_CA_BUNDLE would beat `verify`, and ~/.netrc the credentials.
         session.trust_env = self._verify_tls
+        session.mount(
+            self.service_endpoint, BoundedHttp(self.TIMEOUT, lambda: int(self.most_bytes))
+        )
         session.hooks["response"].append(self._show)
         return session
 
@@ -121,6 +129,15 @@ class Conversation:
     @property
     def requests(self) -> int:
         return int(self._protocol.requests)
+
+    @contextmanager
+    def answers_up_to(self, most_bytes: int) -> Iterator[None]:
+        """Take answers of another length inside the block."""
+        self._protocol.most_bytes = most_bytes
+        try:
+            yield
+        finally:
+            self._protocol.most_bytes = MOST_BYTES
 
     def show_to(self, witness: Callable[[str, str], None]) -> None:
         """Let `witness` see the text of each request and answer from now on."""

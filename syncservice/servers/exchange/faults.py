@@ -11,11 +11,14 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import requests
+import structlog
 from exchangelib.errors import EWSError, UnauthorizedError
 from exchangelib.protocol import FailFast
 
 from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
 from syncservice.servers.network_faults import chain, fault_of_network
+
+log = structlog.get_logger()
 
 _THROTTLED = {
     "ErrorServerBusy",
@@ -113,7 +116,6 @@ def fault_of_status(status: int, retry_after: str | None) -> Fault:
     elif status in (429, 503):
         nature = Nature.THROTTLED
         text = f"the server is busy (HTTP {status})"
-    seconds = int(retry_after) if retry_after and retry_after.isdecimal() else None
     return Fault(
         code=f"exchange.http_{status}",
         nature=nature,
@@ -121,8 +123,18 @@ def fault_of_status(status: int, retry_after: str | None) -> Fault:
         provenance=Provenance.HTTP,
         text=text,
         of_login=status == 401,
-        retry_after=timedelta(seconds=min(seconds, 86400)) if seconds else None,
+        retry_after=_wait(number_in(retry_after)),
     )
+
+
+def number_in(text: str | None) -> int | None:
+    """Read a number that a server gave; None: none, or one that no server means."""
+    return int(text) if text and re.fullmatch(r"[0-9]{1,12}", text) else None
+
+
+def _wait(seconds: float | None) -> timedelta | None:
+    """Return a server's hint, a day at most; None: there is none."""
+    return timedelta(seconds=min(seconds, 86400)) if seconds else None
 
 
 def fault_of_response_code(code: str, text: str, back_off: float | None) -> Fault:
@@ -137,13 +149,13 @@ def fault_of_response_code(code: str, text: str, back_off: float | None) -> Faul
     elif code in _ITEM:
         nature, scope = Nature.PERMANENT, Scope.EMAIL
     return Fault(
-        code=f"exchange.{_snake(code)}",
+        code=f"exchange.{_snake(code)[:80]}",
         nature=nature,
         scope=scope,
         provenance=Provenance.EWS,
         text=text[:1000],
         of_login=code in _LOGIN,
-        retry_after=timedelta(seconds=min(back_off, 86400)) if back_off else None,
+        retry_after=_wait(back_off),
     )
 
 
@@ -167,27 +179,58 @@ def fault_of_ews_error(error: EWSError) -> Fault:
         return fault_of_network(network, "exchange", by_url=True)
     if isinstance(error, UnauthorizedError):  # where our border was not asked: discovery
         return fault_of_status(401, None)
-    name = type(error).__name__
+    name = error.code if isinstance(error, UnheardOf) else type(error).__name__
     if name.startswith("Error"):
         return fault_of_response_code(name, str(error), getattr(error, "back_off", None))
-    return Fault(
-        code="exchange.not_ews",
-        nature=Nature.TRANSIENT,
-        scope=Scope.PROFILE,
-        provenance=Provenance.HTTP,
-        text="the server answered with something that is not EWS; check the server location",
-    )
+    return NOT_EWS
+
+
+class UnheardOf(EWSError):  # type: ignore[misc] # exchangelib has no types
+    """A response code that exchangelib has no exception for; newer servers have such."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+NOT_EWS = Fault(
+    code="exchange.not_ews",
+    nature=Nature.TRANSIENT,
+    scope=Scope.PROFILE,
+    provenance=Provenance.HTTP,
+    text="the server answered with something that is not EWS; check the server location",
+)
+UNREADABLE = Fault(
+    code="exchange.unreadable_answer",
+    nature=Nature.TRANSIENT,
+    scope=Scope.MAILBOX,
+    provenance=Provenance.HTTP,
+    text="the server's answer has not the form that EWS gives it; if it stays so, ask its "
+    "administrator",
+)
+
+#: What reading an answer raises that has not the form it should have; see `faults_translated`.
+_NOT_THE_FORM = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 @contextlib.contextmanager
 def faults_translated() -> Iterator[None]:
-    """Turn what exchangelib and the network raise inside the block into a FaultError."""
+    """Turn what exchangelib and the network raise inside the block into a FaultError.
+
+    exchangelib takes the form of an answer for granted: where an element is missing, it stumbles.
+    So might we, and it is told with the traceback; but a server must not end a worker's task.
+    """
     try:
         yield
     except EWSError as error:
         raise FaultError(fault_of_ews_error(error)) from error
+    except requests.exceptions.ContentDecodingError as error:
+        raise FaultError(NOT_EWS) from error
     except (requests.exceptions.RequestException, OSError) as error:
         raise FaultError(fault_of_network(error, "exchange", by_url=True)) from error
+    except _NOT_THE_FORM as error:
+        log.exception("exchange.answer_not_understood")
+        raise FaultError(UNREADABLE) from error
 
 
 def _network_cause(error: BaseException) -> BaseException | None:

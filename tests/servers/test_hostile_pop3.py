@@ -1,0 +1,272 @@
+"""What a POP3 server may do to a visit, step by step: the fault, the next visit, the mail.
+
+Each test ends with a server that is good again, and asks that all of its mail is stored.
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from django.db.models import F
+
+from syncservice.alerts.models import ItemFailure
+from syncservice.domain.faults import Nature, Scope
+from syncservice.mailboxes.models import EmailServerProfile
+from syncservice.servers import pop3
+from tests.memory_gateway import mime
+from tests.servers.certificates import certificate
+from tests.servers.scripted_server import (
+    CLOSE,
+    DRIP,
+    FLOOD,
+    POP3,
+    ROWS,
+    SILENCE,
+    ScriptedServer,
+    scripted,
+)
+from tests.servers.visited import Visited
+
+pytestmark = pytest.mark.django_db
+
+T, TH, P = Nature.TRANSIENT, Nature.THROTTLED, Nature.PERMANENT
+EMAIL, MAILBOX, PROFILE = Scope.EMAIL, Scope.MAILBOX, Scope.PROFILE
+Security = EmailServerProfile.Security
+MAILS = ["mail 1", "mail 2", "mail 3"]
+
+
+def text_of(subject: str) -> bytes:
+    return b"+OK\r\n" + mime(subject).replace(b"\n", b"\r\n") + b"."
+
+
+GOOD = {
+    **POP3,
+    "NOOP": b"+OK",
+    "UIDL": b"+OK\r\n1 a\r\n2 b\r\n3 c\r\n.",
+    "LIST": b"+OK\r\n1 300\r\n2 300\r\n3 300\r\n.",
+    **{f"RETR {number}": text_of(mail) for number, mail in enumerate(MAILS, start=1)},
+}
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with scripted(GOOD) as running:
+        running.replies = dict(GOOD)
+        yield running
+
+
+def mailbox_at(server: ScriptedServer, **more) -> Visited:
+    return Visited(
+        "ann@hostile.test",
+        **{
+            "server_type": EmailServerProfile.ServerType.POP3_SMTP, "location": "127.0.0.1",
+            "outgoing_location": "127.0.0.1", "port": server.port, "security": Security.NONE,
+            "username": "ann", "password": "pw", "use_impersonation": False, **more,
+        },
+    )  # fmt: skip
+
+
+@pytest.fixture
+def box(server) -> Visited:
+    return mailbox_at(server)
+
+
+def assert_meets(box: Visited, code: str, nature: Nature, scope: Scope, minutes: float) -> None:
+    """Visit, and assert what that ends in. Waits of our own are up to a fifth shorter."""
+    fault = box.visit().fault
+    assert fault is not None, (box.stored, box.failed)
+    assert (fault.code, fault.nature, fault.scope) == (f"pop3.{code}", nature, scope)
+    assert 0.8 * minutes <= box.minutes <= minutes
+
+
+def assert_all_is_stored_when_it_is_good(box: Visited, server: ScriptedServer) -> None:
+    server.replies = dict(GOOD)
+    box.visit_until_done()
+    assert (box.stored, box.failed) == (MAILS, {})
+
+
+PLAIN = {
+    "": ("not_pop3", T, PROFILE, 5),
+    "USER": ("login_refused", P, MAILBOX, 5),
+    "PASS": ("login_refused", P, MAILBOX, 5),
+    "UIDL": ("no_uidl", P, PROFILE, 10),
+    "LIST": ("not_listed", T, MAILBOX, 5),
+}
+#: RFC 2449 section 8 and RFC 3206; [AUTH] says no more than the refused command does.
+CODED = {
+    "IN-USE": ("mailbox_in_use", T, MAILBOX, 5),
+    "LOGIN-DELAY": ("login_delay", TH, MAILBOX, 1),
+    "SYS/TEMP": ("system_temporary", T, PROFILE, 5),
+    "SYS/PERM": ("system_permanent", P, MAILBOX, 10),
+    "AUTH": None,
+    "NOT-HEARD-OF": None,
+}
+
+
+@pytest.mark.parametrize("step", PLAIN)
+@pytest.mark.parametrize("code", [*CODED, ""])
+def test_a_refusal_at_every_step(server, box, step, code):
+    server.replies[step] = b"-ERR [%s] no" % code.encode() if code else b"-ERR no"
+    assert_meets(box, *(CODED.get(code) or PLAIN[step]))
+    assert_all_is_stored_when_it_is_good(box, server)
+
+
+@pytest.mark.parametrize("code", CODED)
+def test_a_refusal_of_every_message(server, box, code):
+    for number in (1, 2, 3):
+        server.replies[f"RETR {number}"] = b"-ERR [%s] no" % code.encode()
+    outcome = box.visit()
+    assert outcome.fault or {*box.failed.values()} == {"pop3.message_refused"}
+    assert_all_is_stored_when_it_is_good(box, server)
+
+
+# --- what is no answer ----------------------------------------------------------------------------
+
+LOST = ("connection_lost", T, PROFILE, 5)
+LATE = ("timed_out", T, PROFILE, 5)
+ODD = ("unreadable_answer", T, MAILBOX, 5)
+NO_POP3 = ("not_pop3", T, PROFILE, 5)
+
+
+@pytest.mark.parametrize(
+    ("step", "reply", "meets"),
+    [
+        *((step, SILENCE, LATE) for step in PLAIN),
+        *((step, b"+OK " + DRIP, LATE) for step in PLAIN),
+        *((step, b"+O" + CLOSE, LOST) for step in ("PASS", "UIDL", "LIST")),
+        ("", CLOSE, LOST),
+        ("", b"+OK " + FLOOD, NO_POP3),
+        ("PASS", b"+OK " + FLOOD, ODD),
+        ("UIDL", b"+OK " + FLOOD, ODD),
+        ("UIDL", b"+OK\r\n" + FLOOD, ODD),
+        ("UIDL", b"+OK\r\n" + ROWS, ODD),
+        ("LIST", b"+OK\r\n" + ROWS, ODD),
+        ("UIDL", b"+OK\r\n1 a" + DRIP, LATE),
+        ("UIDL", b"+OK\r\n1 a\r\n" + CLOSE, LOST),
+        ("UIDL", b"+OK\r\n1 a\r\n2 \x00\r\n.", ODD),
+        ("UIDL", b"+OK\r\n9999999999999999999999 a\r\n.", ODD),
+        ("UIDL", b"+OK\r\n1\r\n.", ODD),
+        ("LIST", b"+OK\r\n1 99999999999999999999\r\n.", ODD),
+        ("LIST", b"+OK\r\n1 -5\r\n.", ODD),
+        ("UIDL", b"HTTP/1.1 200 OK", ODD),
+    ],
+)
+def test_what_is_no_answer_ends_the_visit_in_time_and_nothing_is_lost(
+    server, box, monkeypatch, step, reply, meets
+):
+    monkeypatch.setattr(pop3, "_LISTING_BYTES", 2**22)  # so that the flood is over soon
+    server.replies[step] = reply
+    assert_meets(box, *meets)
+    assert (box.is_on, box.server_rests) == (True, meets[2] is PROFILE)
+    assert server.connections == 1
+    assert server.taken < 2**25  # the buffers of two sockets are in it
+    assert_all_is_stored_when_it_is_good(box, server)
+
+
+def test_a_listing_of_more_messages_than_any_mailbox_has_is_refused_before_it_is_kept(
+    server, box, monkeypatch
+):
+    monkeypatch.setattr(pop3, "_LISTING_LINES", 2)
+    assert_meets(box, *ODD)
+    monkeypatch.undo()
+    assert_all_is_stored_when_it_is_good(box, server)
+
+
+@pytest.mark.parametrize(
+    ("reply", "code"),
+    [
+        (SILENCE, "timed_out"),
+        (b"+OK\r\nSubject: x\r\n" + DRIP, "timed_out"),
+        (CLOSE, "connection_lost"),
+        (b"+OK\r\nSubject: x\r\n\r\n" + CLOSE, "connection_lost"),
+        (b"+OK\r\n" + FLOOD, "larger_than_listed"),
+        (b"+OK\r\n" + ROWS, "larger_than_listed"),
+        (b"what?", "unreadable_answer"),
+    ],
+)
+def test_a_message_that_ends_its_request_fails_alone_and_holds_nobody_up(server, box, reply, code):
+    server.replies["RETR 2"] = reply
+    box.visit_until_done()
+    assert (box.stored, box.failed) == (["mail 1", "mail 3"], {"b": f"pop3.{code}"})
+    assert (box.is_on, box.server_rests) == (True, False)
+    assert server.taken < 2**25  # the buffers of two sockets are in it
+    ItemFailure.objects.update(last_seen_at=F("last_seen_at") - timedelta(days=2))
+    assert_all_is_stored_when_it_is_good(box, server)
+
+
+def test_a_message_that_was_given_up_is_not_asked_for_at_every_visit(server, box):
+    """POP3 lists it for ever."""
+    server.replies["RETR 2"] = b"+OK\r\n" + FLOOD
+    box.visit()
+    asked = server.commands.count("RETR 2")
+    assert box.visit().failed == 0
+    assert server.commands.count("RETR 2") == asked
+    ItemFailure.objects.update(state=ItemFailure.State.DISMISSED)
+    ItemFailure.objects.update(last_seen_at=F("last_seen_at") - timedelta(days=2))
+    assert box.visit().failed == 0
+    assert server.commands.count("RETR 2") == asked
+
+
+# --- listings that lie ----------------------------------------------------------------------------
+
+
+def test_a_message_without_a_listed_size_may_have_any(server, box):
+    large = mime("large", attached=bytes(3 * 2**20)).replace(b"\n", b"\r\n")
+    server.replies |= {"LIST": b"+OK\r\n1 300\r\n.", "RETR 3": b"+OK\r\n" + large + b"."}
+    assert box.visit().fault is None
+    assert (box.stored, box.failed) == (["large", "mail 1", "mail 2"], {})
+
+
+def test_sizes_of_messages_without_a_name_are_nobodys(server, box):
+    server.replies["UIDL"] = b"+OK\r\n1 a\r\n."
+    assert box.visit().fault is None
+    assert box.stored == ["mail 1"]
+    assert_all_is_stored_when_it_is_good(box, server)
+
+
+def test_one_message_under_two_names_is_stored_once(server, box):
+    server.replies["UIDL"] = b"+OK\r\n1 a\r\n1 z\r\n2 b\r\n3 c\r\n."
+    assert box.visit().fault is None
+    assert [*dict.fromkeys(box.stored)] == MAILS
+
+
+def test_one_name_for_messages_of_different_sizes_hides_none(server, box):
+    """Some servers give every message the same."""
+    server.replies["UIDL"] = b"+OK\r\n1 a\r\n2 a\r\n3 a\r\n."
+    server.replies["LIST"] = b"+OK\r\n1 301\r\n2 302\r\n3 303\r\n."
+    box.visit()
+    assert box.stored == MAILS
+    server.replies["UIDL"] = b"+OK\r\n2 a\r\n3 a\r\n."  # the first was deleted
+    box.visit()
+    assert box.stored == MAILS
+
+
+# --- TLS ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("security", [Security.TLS, Security.STARTTLS])
+def test_a_drip_over_tls_has_the_same_end(tmp_path, monkeypatch, security):
+    file = certificate(tmp_path / "server.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    with scripted(GOOD, certificate=file, is_tls_first=security is Security.TLS) as server:
+        server.replies = {**GOOD, "UIDL": b"+OK\r\n1 a" + DRIP}
+        box = mailbox_at(server, security=security)
+        assert_meets(box, *LATE)
+        assert_all_is_stored_when_it_is_good(box, server)
+
+
+@pytest.mark.parametrize("expired", [False, True])
+def test_a_bad_certificate_gets_no_password(tmp_path, monkeypatch, expired):
+    file = certificate(tmp_path / "server.pem", "127.0.0.2", expired=expired)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    with scripted(GOOD, certificate=file, is_tls_first=True) as server:
+        box = mailbox_at(server, security=Security.TLS)
+        assert_meets(box, "certificate_refused", P, PROFILE, 10)
+        assert (server.commands, box.is_on) == ([], True)
+
+
+@pytest.mark.parametrize(("security", "reply"), [(Security.TLS, SILENCE), (Security.NONE, SILENCE)])
+def test_a_mute_host_is_left_in_time(server, security, reply):
+    server.replies[""] = reply
+    box = mailbox_at(server, security=security)
+    assert_meets(box, *LATE)
