@@ -95,7 +95,17 @@ def discover_anew(mailbox: Mailbox) -> Discovery:
     if profile.use_autodiscover:
         found = discover(mailbox.email_address, username, password)
     else:
-        found = detect(profile.location, username, password)
+        found = detect(
+            ExchangeServer(
+                endpoint=profile.location,
+                username=username,
+                password=password,
+                auth_type="",  # asked for
+                impersonate=profile.use_impersonation,
+                verify_tls=profile.verify_tls,
+                timeout_seconds=profile.timeout_seconds,
+            )
+        )
     known = {name: authentication for authentication, name in AUTH_TYPES.items()}
     if found.auth_type not in known:
         raise FaultError(_unknown_authentication(found.auth_type))

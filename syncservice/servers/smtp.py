@@ -12,6 +12,7 @@ import base64
 import binascii
 import contextlib
 import hmac
+import io
 import ipaddress
 import re
 import smtplib
@@ -22,11 +23,14 @@ from typing import Self
 
 from syncservice.domain.faults import FaultError, Provenance
 from syncservice.servers import smtp_replies as replies
+from syncservice.servers.answers import Answers
 from syncservice.servers.mail_server import MailServer, Security
 from syncservice.servers.smtp_replies import Refused, Reply, faults_translated
 
 #: A server that doesn't answer QUIT by then is left without a word.
 _QUIT_SECONDS = 5
+#: A server with a thousand extensions says less.
+_REPLY_BYTES = 2**16
 
 
 class _Connection(smtplib.SMTP):
@@ -46,6 +50,15 @@ class _Connection(smtplib.SMTP):
         if self._server.security is not Security.TLS:
             return plain
         return self._server.tls_context().wrap_socket(plain, server_hostname=host)
+
+    def getreply(self) -> tuple[int, bytes]:
+        """Read a reply within its bounds, however many lines it has."""
+        if self.file is None:
+            assert self.sock is not None
+            self._answers = Answers(self.sock, self._server.timeout_seconds, _REPLY_BYTES)
+            self.file = io.BufferedReader(self._answers)
+        self._answers.begin(self._server.timeout_seconds, _REPLY_BYTES)
+        return super().getreply()
 
     def ask(self, command: str, arguments: str = "") -> Reply:
         """Give a command and return the server's reply, whatever it is."""

@@ -232,6 +232,12 @@ def test_a_message_larger_than_the_server_takes_is_not_sent():
     assert not running.texts
 
 
+def test_a_reply_without_end_is_left():
+    with scripted(SMTP, {"EHLO": b"250-more\r\n" * 50_000 + b"250 here"}) as running:
+        fault = refused(running.server(), ANN)
+    assert (fault.code, fault.nature, fault.scope) == ("smtp.answer_too_large", T, MAILBOX)
+
+
 @pytest.mark.parametrize("path", ["", "ann@x.test>\r\nDATA", "ann @x.test", "änn@x.test"])
 def test_an_address_that_smtp_cannot_carry_is_never_sent(path):
     with scripted(SMTP) as running:

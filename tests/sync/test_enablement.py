@@ -3,6 +3,8 @@
 `run` is what a worker does when it finds tests that are due.
 """
 
+import socket
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -24,6 +26,7 @@ from syncservice.mailboxes.models import (
     Schedule,
 )
 from syncservice.servers import registry
+from syncservice.servers.exchange.conversation import ExchangeServer
 from syncservice.servers.exchange.discovery import detect
 from syncservice.servers.gateway import Stamp
 from syncservice.simulator.exchange import ExchangeSimulator
@@ -32,6 +35,7 @@ from syncservice.sync import enablement
 from syncservice.sync.enablement import Retries
 from tests import factories
 from tests.memory_gateway import RECEIVED, fault
+from tests.servers.certificates import certificate
 from tests.servers.scripted_server import POP3, scripted
 from tests.servers.test_smtp import post
 from tests.simulator.answers import checked_simulator
@@ -439,9 +443,26 @@ def test_the_connection_of_pop3_is_tested_by_a_listing():
 
 
 def test_a_server_tells_how_it_wants_to_be_logged_in_to(simulator):
-    found = detect(simulator.ews_url, "svc", PASSWORD)
+    found = detect(ExchangeServer(simulator.ews_url, "svc", PASSWORD, "", True))
     assert (found.endpoint, found.auth_type) == (simulator.ews_url, "basic")
     assert found.version.startswith("15.")
+
+
+def test_a_server_that_is_asked_how_shows_its_certificate_first(tmp_path):
+    with ExchangeSimulator({}, {"svc": PASSWORD}, tls_cert=certificate(tmp_path / "own")) as secure:
+        server = ExchangeServer(secure.ews_url, "svc", PASSWORD, "", True)
+        with pytest.raises(FaultError) as caught:
+            detect(server)
+        assert caught.value.fault.code == "exchange.certificate_refused"
+        assert detect(replace(server, verify_tls=False)).auth_type == "basic"
+
+
+def test_a_server_that_is_asked_how_and_says_nothing_ends_in_time():
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"http://127.0.0.1:{mute.getsockname()[1]}/EWS/Exchange.asmx"
+        with pytest.raises(FaultError) as caught:
+            detect(ExchangeServer(url, "svc", PASSWORD, "", True, timeout_seconds=1))
+    assert caught.value.fault.code == "exchange.timed_out"
 
 
 def test_a_profile_that_detects_asks_once_and_remembers(simulator, ann, profile):

@@ -53,14 +53,21 @@ class _OwnCredentials(Credentials):  # type: ignore[misc] # exchangelib has no t
     __hash__ = object.__hash__
 
 
-class _Protocol(Protocol):  # type: ignore[misc] # exchangelib has no types
-    """exchangelib's protocol with the profile's own time-out and certificate check."""
+class BoundedProtocol(Protocol):  # type: ignore[misc] # exchangelib has no types
+    """exchangelib's protocol with the profile's own time-out and certificate check.
+
+    Of `server` it takes these alone; where and as whom to log in is in `config`.
+    """
 
     USERAGENT = "syncservice"
     RETRY_WAIT = 0  # so that a busy answer without a hint has the hint 0, not an invented one
 
     def __init__(
-        self, *, config: Configuration, server: ExchangeServer, admit: Callable[[], None]
+        self,
+        *,
+        config: Configuration,
+        server: ExchangeServer,
+        admit: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(config=config)
         self._admit = admit
@@ -71,14 +78,12 @@ class _Protocol(Protocol):  # type: ignore[misc] # exchangelib has no types
         self.requests = 0
         self._verify_tls = server.verify_tls
 
-    def create_session(self) -> Session:
-        session: Session = super().create_session()
+    def raw_session(self, prefix: str, *arguments: Any, **named: Any) -> Session:
+        session: Session = super().raw_session(prefix, *arguments, **named)
         session.verify = self._verify_tls
         # An environment's REQUESTS_CA_BUNDLE would beat `verify`, and ~/.netrc the credentials.
         session.trust_env = self._verify_tls
-        session.mount(
-            self.service_endpoint, BoundedHttp(self.TIMEOUT, lambda: int(self.most_bytes))
-        )
+        session.mount(prefix, BoundedHttp(self.TIMEOUT, lambda: int(self.most_bytes)))
         session.hooks["response"].append(self._show)
         return session
 
@@ -118,7 +123,7 @@ class Conversation:
             retry_policy=HttpBorder(),
             max_connections=1,
         )
-        self._protocol = _Protocol(config=self._config, server=server, admit=admit)
+        self._protocol = BoundedProtocol(config=self._config, server=server, admit=admit)
         self.account = Account(
             address,
             config=self._config,  # exchangelib finds our protocol in its cache by this

@@ -5,14 +5,21 @@ X12, X13). Here a task asks once, the answer is a row, and every conversation be
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from exchangelib import Configuration, Credentials
 from exchangelib.autodiscover import Autodiscovery, clear_cache
+from exchangelib.autodiscover.protocol import AutodiscoverProtocol
 from exchangelib.errors import AutoDiscoverError
 from exchangelib.protocol import FailFast, Protocol
 
 from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
+from syncservice.servers.exchange.conversation import MOST_BYTES, BoundedProtocol, ExchangeServer
 from syncservice.servers.exchange.faults import faults_translated
+from syncservice.servers.exchange.http import BoundedHttp
+
+#: Each host that may know the server has so long.
+_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +29,16 @@ class Discovered:
     endpoint: str
     auth_type: str  # as exchangelib names them
     version: str  # 15.1.2507.6
+
+
+class _Bounded(BoundedHttp):
+    """The adapter of exchangelib's own sessions: autodiscover asks hosts that nobody chose."""
+
+    def __init__(self, **_: Any) -> None:
+        super().__init__(_SECONDS, lambda: MOST_BYTES)
+
+
+AutodiscoverProtocol.HTTP_ADAPTER_CLS = _Bounded
 
 
 def discover(address: str, username: str, password: str) -> Discovered:
@@ -39,18 +56,18 @@ def discover(address: str, username: str, password: str) -> Discovered:
         clear_cache()  # asked again, it is to ask again
 
 
-def detect(endpoint: str, username: str, password: str) -> Discovered:
+def detect(server: ExchangeServer) -> Discovered:
     """Ask a known server how it wants to be logged in to; raise FaultError."""
     config = Configuration(
-        service_endpoint=endpoint,
-        credentials=Credentials(username, password),
+        service_endpoint=server.endpoint,
+        credentials=Credentials(server.username, server.password),
         retry_policy=FailFast(),
         max_connections=1,
     )
-    protocol = Protocol(config=config)
+    protocol = BoundedProtocol(config=config, server=server)
     try:
         with faults_translated():
-            return _told_by(protocol, endpoint)
+            return _told_by(protocol, server.endpoint)
     finally:
         protocol.close()
         del Protocol[config]
