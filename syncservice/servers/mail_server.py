@@ -1,4 +1,4 @@
-"""Where a POP3 or SMTP server is, how to log in, and how its TLS is checked.
+"""Where a POP3 or SMTP server is, how to log in, how its TLS is checked, and what a no of it means.
 
 Nothing here connects: `pop3` and `smtp` do, each in its own protocol.
 """
@@ -7,6 +7,9 @@ import enum
 import re
 import ssl
 from dataclasses import dataclass
+from typing import ClassVar
+
+from syncservice.domain.faults import Fault, Nature, Provenance, Scope
 
 #: Of what a server said, this many characters are shown.
 _WORDS = 300
@@ -52,3 +55,27 @@ class MailServer:
         if any(secret and secret in text for secret in (self.password, *secrets)):
             return "(an answer that repeats the login)"
         return " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", text).split())[:_WORDS]
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What it means when a server says no, and what helps."""
+
+    protocol: ClassVar[Provenance]
+
+    code: str  # behind the protocol's name
+    nature: Nature
+    scope: Scope
+    remedy: str
+    of_login: bool = False
+
+    def fault(self, said: str = "", provenance: Provenance | None = None) -> Fault:
+        """Return it as a fault; `said`: the server's words, `provenance`: None is the server."""
+        return Fault(
+            code=f"{self.protocol}.{self.code}",
+            nature=self.nature,
+            scope=self.scope,
+            provenance=provenance or self.protocol,
+            text=f"{self.remedy}; the server said: {said}" if said else self.remedy,
+            of_login=self.of_login,
+        )

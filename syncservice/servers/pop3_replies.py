@@ -8,81 +8,65 @@ import contextlib
 import poplib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
+from syncservice.domain.faults import FaultError, Nature, Provenance, Scope
+from syncservice.servers import mail_server
 from syncservice.servers.mail_server import MailServer
 from syncservice.servers.network_faults import fault_of_network
 
 _RESPONSE_CODE = re.compile(rb"-ERR[ \t]+\[([A-Z0-9/-]+)\]", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """What it means when a server says no, and what helps."""
+class Meaning(mail_server.Meaning):
+    """What it means when this server says no, and what helps."""
 
-    code: str
-    nature: Nature
-    scope: Scope
-    remedy: str
-    of_login: bool = False
-
-    def fault(self, said: str = "") -> Fault:
-        """Return it as a fault; `said`: the server's words."""
-        return Fault(
-            code=f"pop3.{self.code}",
-            nature=self.nature,
-            scope=self.scope,
-            provenance=Provenance.POP3,
-            text=f"{self.remedy}; the server said: {said}" if said else self.remedy,
-            of_login=self.of_login,
-        )
+    protocol = Provenance.POP3
 
 
-GREETING = Refusal(
+GREETING = Meaning(
     "not_pop3",
     Nature.TRANSIENT,
     Scope.PROFILE,
     "the server doesn't greet as POP3 servers do; check host, port and encryption",
 )
-STLS = Refusal(
+STLS = Meaning(
     "no_starttls",
     Nature.PERMANENT,
     Scope.PROFILE,
     "the server refuses STARTTLS; choose TLS, usually on port 995",
 )
-LOGIN = Refusal(
+LOGIN = Meaning(
     "login_refused",
     Nature.PERMANENT,
     Scope.MAILBOX,
     "the server refused the user name or password; correct them",
     of_login=True,
 )
-UIDL = Refusal(
+UIDL = Meaning(
     "no_uidl",
     Nature.PERMANENT,
     Scope.PROFILE,
     "without the command UIDL new mail can't be told from old; switch it on, or use another server",
 )
-LIST = Refusal(
+LIST = Meaning(
     "not_listed",
     Nature.TRANSIENT,
     Scope.MAILBOX,
     "the server would not list the mailbox; if it stays so, ask its administrator",
 )
-MESSAGE = Refusal(
+MESSAGE = Meaning(
     "message_refused",
     Nature.TRANSIENT,
     Scope.EMAIL,
     "the server would not give this message; look whether it can be read there",
 )
-LARGER_THAN_LISTED = Refusal(
+LARGER_THAN_LISTED = Meaning(
     "larger_than_listed",
     Nature.PERMANENT,
     Scope.EMAIL,
     "the server sends far more for this message than the size it lists; look at it there",
 )
-UNREADABLE = Refusal(
+UNREADABLE = Meaning(
     "unreadable_answer",
     Nature.TRANSIENT,
     Scope.MAILBOX,
@@ -91,25 +75,25 @@ UNREADABLE = Refusal(
 
 #: [AUTH] is missing: it says no more than the refused login does.
 _BY_RESPONSE_CODE = {
-    b"IN-USE": Refusal(
+    b"IN-USE": Meaning(
         "mailbox_in_use",
         Nature.TRANSIENT,
         Scope.MAILBOX,
         "another program has the mailbox open; let no other read it over POP3",
     ),
-    b"LOGIN-DELAY": Refusal(
+    b"LOGIN-DELAY": Meaning(
         "login_delay",
         Nature.THROTTLED,
         Scope.MAILBOX,
         "the server wants more time between logins; lengthen the minimum polling interval",
     ),
-    b"SYS/TEMP": Refusal(
+    b"SYS/TEMP": Meaning(
         "system_temporary",
         Nature.TRANSIENT,
         Scope.PROFILE,
         "the server has a trouble that should pass by itself",
     ),
-    b"SYS/PERM": Refusal(
+    b"SYS/PERM": Meaning(
         "system_permanent",
         Nature.PERMANENT,
         Scope.MAILBOX,
@@ -123,7 +107,7 @@ class Refused(FaultError):
 
 
 @contextlib.contextmanager
-def faults_translated(server: MailServer, meaning: Refusal) -> Iterator[None]:
+def faults_translated(server: MailServer, meaning: Meaning) -> Iterator[None]:
     """Turn what poplib and the network raise inside the block into a FaultError.
 
     `meaning`: that of -ERR there, unless a response code says more. -ERR itself raises Refused.
@@ -136,7 +120,7 @@ def faults_translated(server: MailServer, meaning: Refusal) -> Iterator[None]:
         raise FaultError(fault_of_network(error, "pop3")) from error
 
 
-def _fault_error(server: MailServer, meaning: Refusal, reply: bytes | str) -> FaultError:
+def _fault_error(server: MailServer, meaning: Meaning, reply: bytes | str) -> FaultError:
     if reply == "-ERR EOF":  # poplib's own words, not the server's
         return FaultError(fault_of_network(ConnectionResetError(), "pop3"))
     said = server.words(reply) if isinstance(reply, bytes) else ""

@@ -199,7 +199,7 @@ class SmtpOutgoing:
         mail = connection.ask("MAIL", " ".join([f"FROM:<{self._address}>", *options]))
         if not mail.is_done:
             raise self._refused(replies.meaning_of_sender(mail), mail)
-        refused: list[tuple[replies.Refusal, Reply, str]] = []
+        refused: list[tuple[replies.Meaning, Reply, str]] = []
         for path in forward_paths:
             reply = connection.ask("RCPT", f"TO:<{path}>")
             if not reply.is_done:
@@ -252,11 +252,11 @@ class SmtpOutgoing:
                 raise FaultError(replies.NO_AUTHENTICATION.fault())
             self._demand(reply, 235, replies.meaning_of_login)
 
-    def _demand(self, reply: Reply, code: int, meaning: Callable[[Reply], replies.Refusal]) -> None:
+    def _demand(self, reply: Reply, code: int, meaning: Callable[[Reply], replies.Meaning]) -> None:
         if reply.code != code:
             raise self._refused(meaning(reply), reply)
 
-    def _refused(self, meaning: replies.Refusal, reply: Reply, path: str = "") -> FaultError:
+    def _refused(self, meaning: replies.Meaning, reply: Reply, path: str = "") -> FaultError:
         """Return what to raise; `path`: the recipient that the reply is about."""
         server = self._server
         said = server.words(bytes(reply), *_shown_logins(server))

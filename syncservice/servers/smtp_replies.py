@@ -10,7 +10,8 @@ import smtplib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
+from syncservice.domain.faults import FaultError, Nature, Provenance, Scope
+from syncservice.servers import mail_server
 from syncservice.servers.mail_server import MailServer
 from syncservice.servers.network_faults import fault_of_network
 
@@ -53,116 +54,100 @@ class Reply:
         return f"{int(found[1])}.{int(found[2])}" if found else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """What it means when a server says no, and what helps."""
+class Meaning(mail_server.Meaning):
+    """What it means when this server says no, and what helps."""
 
-    code: str
-    nature: Nature
-    scope: Scope
-    remedy: str
-    of_login: bool = False
-
-    def fault(self, said: str = "", provenance: Provenance = Provenance.SMTP) -> Fault:
-        """Return it as a fault; `said`: the server's words."""
-        return Fault(
-            code=f"smtp.{self.code}",
-            nature=self.nature,
-            scope=self.scope,
-            provenance=provenance,
-            text=f"{self.remedy}; the server said: {said}" if said else self.remedy,
-            of_login=self.of_login,
-        )
+    protocol = Provenance.SMTP
 
 
-NOT_SMTP = Refusal(
+NOT_SMTP = Meaning(
     "not_smtp",
     Nature.TRANSIENT,
     Scope.PROFILE,
     "the server doesn't answer as SMTP servers do; check host, port and encryption",
 )
-UNAVAILABLE = Refusal(
+UNAVAILABLE = Meaning(
     "service_unavailable",
     Nature.THROTTLED,
     Scope.PROFILE,
     "the server takes no mail at the moment; it is left alone for a while",
 )
-NO_STARTTLS = Refusal(
+NO_STARTTLS = Meaning(
     "no_starttls",
     Nature.PERMANENT,
     Scope.PROFILE,
     "the server doesn't offer STARTTLS; choose TLS, usually on port 465",
 )
-STARTTLS_FOR_NOW = Refusal(
+STARTTLS_FOR_NOW = Meaning(
     "no_starttls",
     Nature.TRANSIENT,
     Scope.PROFILE,
     "the server can't begin TLS at the moment; if it stays so, ask its administrator",
 )
-NO_AUTHENTICATION = Refusal(
+NO_AUTHENTICATION = Meaning(
     "no_authentication",
     Nature.PERMANENT,
     Scope.PROFILE,
     "the server offers no login with a password (AUTH PLAIN, LOGIN or CRAM-MD5); "
     "check port and encryption, or clear the user name",
 )
-LOGIN = Refusal(
+LOGIN = Meaning(
     "login_refused",
     Nature.PERMANENT,
     Scope.MAILBOX,
     "the server refused the user name or password; correct them",
     of_login=True,
 )
-LOGIN_FOR_NOW = Refusal(
+LOGIN_FOR_NOW = Meaning(
     "authentication_unavailable",
     Nature.TRANSIENT,
     Scope.PROFILE,
     "the server can't check logins at the moment; if it stays so, ask its administrator",
 )
-SENDER = Refusal(
+SENDER = Meaning(
     "sender_refused",
     Nature.PERMANENT,
     Scope.MAILBOX,
     "the server refuses the mailbox's address as sender; "
     "correct the address, or let this account send from it",
 )
-RECIPIENTS = Refusal(
+RECIPIENTS = Meaning(
     "recipients_refused",
     Nature.PERMANENT,
     Scope.EMAIL,
     "the server refuses a recipient, and nothing was sent; correct or remove the address",
 )
-TOO_MANY_RECIPIENTS = Refusal(
+TOO_MANY_RECIPIENTS = Meaning(
     "recipients_refused",
     Nature.PERMANENT,
     Scope.EMAIL,
     "the server refuses so many recipients, and nothing was sent; send to fewer",
 )
-MESSAGE = Refusal(
+MESSAGE = Meaning(
     "message_refused",
     Nature.PERMANENT,
     Scope.EMAIL,
     "the server refuses this message; change it and send it again",
 )
-TOO_LARGE = Refusal(
+TOO_LARGE = Meaning(
     "message_refused",
     Nature.PERMANENT,
     Scope.EMAIL,
     "the message is larger than the server takes; send it with smaller attachments",
 )
-QUOTA = Refusal(
+QUOTA = Meaning(
     "quota_exceeded",
     Nature.TRANSIENT,
     Scope.MAILBOX,
     "the mailbox's quota on the server is used up; make room or raise it",
 )
-FOR_NOW = Refusal(
+FOR_NOW = Meaning(
     "refused_for_now",
     Nature.TRANSIENT,
     Scope.EMAIL,
     "the server won't take this message yet; it is tried again",
 )
-UNKNOWN = Refusal(
+UNKNOWN = Meaning(
     "outcome_unknown",
     Nature.TRANSIENT,
     Scope.EMAIL,
@@ -174,32 +159,32 @@ UNKNOWN = Refusal(
 GRAVEST = (NOT_SMTP, UNAVAILABLE, RECIPIENTS, TOO_MANY_RECIPIENTS, TOO_LARGE, QUOTA, FOR_NOW)
 
 
-def meaning_of_greeting(reply: Reply) -> Refusal:
+def meaning_of_greeting(reply: Reply) -> Meaning:
     """Say what it means to be greeted with this, or refused EHLO and HELO."""
     return UNAVAILABLE if reply.is_goodbye else NOT_SMTP
 
 
-def meaning_of_starttls(reply: Reply) -> Refusal:
+def meaning_of_starttls(reply: Reply) -> Meaning:
     """Say what a refused STARTTLS means (RFC 3207 section 4)."""
     if reply.is_goodbye:
         return UNAVAILABLE
     return NO_STARTTLS if reply.is_permanent else STARTTLS_FOR_NOW
 
 
-def meaning_of_login(reply: Reply) -> Refusal:
+def meaning_of_login(reply: Reply) -> Meaning:
     """Say what a refused AUTH means (RFC 4954 section 6)."""
     if reply.is_goodbye or not reply.is_refusal:
         return meaning_of_greeting(reply)
     return LOGIN if reply.is_permanent else LOGIN_FOR_NOW
 
 
-def meaning_of_sender(reply: Reply) -> Refusal:
+def meaning_of_sender(reply: Reply) -> Meaning:
     """Say what a refused MAIL means."""
     meaning = meaning_of_data(reply)
     return SENDER if meaning is MESSAGE else meaning
 
 
-def meaning_of_recipient(reply: Reply) -> Refusal:
+def meaning_of_recipient(reply: Reply) -> Meaning:
     """Say what a refused RCPT means; it's in `GRAVEST`."""
     if reply.subject == "2.2":
         return FOR_NOW  # the recipient's mailbox is full: no reason to stop ours
@@ -207,7 +192,7 @@ def meaning_of_recipient(reply: Reply) -> Refusal:
     return RECIPIENTS if meaning is MESSAGE else meaning
 
 
-def meaning_of_data(reply: Reply) -> Refusal:
+def meaning_of_data(reply: Reply) -> Meaning:
     """Say what a refused DATA means."""
     if reply.is_goodbye or not reply.is_refusal:
         return meaning_of_greeting(reply)
@@ -220,7 +205,7 @@ def meaning_of_data(reply: Reply) -> Refusal:
     return MESSAGE if reply.is_permanent else FOR_NOW
 
 
-def meaning_of_text(reply: Reply) -> Refusal:
+def meaning_of_text(reply: Reply) -> Meaning:
     """Say what it means when the text of a message isn't taken."""
     return meaning_of_data(reply) if reply.is_refusal else UNKNOWN
 

@@ -159,13 +159,17 @@ def fault_of_response_code(code: str, text: str, back_off: float | None) -> Faul
     )
 
 
-def fault_of_item(fault: Fault, alone: bool) -> Fault:
+def fault_of_item(fault: Fault, is_items_own: bool) -> Fault:
     """Say whose an error in an item's place is: the item's, or that of the whole mailbox.
 
     Exchange answers ErrorInternalServerError, and others, for one corrupt item; were that the
     mailbox's fault, its page would be read again for ever and all newer mail would wait.
     """
-    if not alone or fault.nature in (Nature.THROTTLED, Nature.RESYNC) or fault.code in _STORE:
+    if (
+        not is_items_own
+        or fault.nature in (Nature.THROTTLED, Nature.RESYNC)
+        or fault.code in _STORE
+    ):
         return fault
     if fault.scope is Scope.EMAIL:
         return fault

@@ -249,8 +249,8 @@ class ExchangeIncoming:
         if len(answers) != len(items) and answers and not any(map(_is_message, answers)):
             raise FaultError(fault_of_ews_error(answers[0]))  # it stands for each of them
         # One item's trouble is its own when another came; nobody else to ask when it is alone.
-        alone = len(answers) == 1 or any(map(_is_message, answers))
-        return (_answer(*pair, alone) for pair in _paired(items, answers))
+        is_items_own = len(answers) == 1 or any(map(_is_message, answers))
+        return (_answer(*pair, is_items_own) for pair in _paired(items, answers))
 
     def check(self) -> None:
         self.page(self._cursor, 1)
@@ -280,12 +280,12 @@ def _paired(items: Sequence[Listed], answers: list[_Answer]) -> Iterator[tuple[L
             yield in_order[place], answer
 
 
-def _answer(item: Listed, answer: _Answer, alone: bool) -> Fetched | NotFetched | Gone:
-    """Translate one item's answer; `alone`: an error of an unknown kind is this item's only."""
+def _answer(item: Listed, answer: _Answer, is_items_own: bool) -> Fetched | NotFetched | Gone:
+    """Translate one item's answer; `is_items_own`: so is an error of an unknown kind."""
     if isinstance(answer, ErrorItemNotFound):
         return Gone(item.item_id)
     if isinstance(answer, EWSError):
-        fault = fault_of_item(fault_of_ews_error(answer), alone)
+        fault = fault_of_item(fault_of_ews_error(answer), is_items_own)
         if fault.scope is not Scope.EMAIL:
             raise FaultError(fault) from answer  # it would meet the next request too
         return NotFetched(item.item_id, item.size, fault, item.subject)
