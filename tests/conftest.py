@@ -11,6 +11,7 @@ import django
 import pytest
 from cryptography.fernet import Fernet
 from django.conf import settings
+from django.db import connection
 
 from syncservice.embedded import EmbeddedServers
 
@@ -38,6 +39,16 @@ else:
     settings.REDIS_URL = os.environ["REDIS_URL"]  # pytest-django has read the settings already
 
 django.setup()
+
+
+def _emptied(_: object, tables: list[str], **__: object) -> list[str]:
+    """Empty tables between tests: TRUNCATE takes a tenth of a second for ours, this two ms."""
+    deletions = [f'DELETE FROM "{table}"' for table in tables]
+    free = "SET session_replication_role = {}"  # of the order that foreign keys ask for
+    return [free.format("replica"), *deletions, free.format("DEFAULT")]
+
+
+connection.ops.sql_flush = _emptied
 
 
 def pytest_unconfigure() -> None:
