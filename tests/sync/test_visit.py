@@ -251,20 +251,23 @@ def test_a_cursor_that_the_server_forgot_is_no_loss_and_doubles_nothing(server, 
     assert subjects() == ["new", "old"]
 
 
-def test_a_fault_in_the_middle_keeps_what_was_committed(server, box):
+@pytest.mark.parametrize("nature", [Nature.TRANSIENT, Nature.LIMITED])
+def test_what_ends_a_visit_in_the_middle_keeps_what_was_committed(server, box, nature):
     server.deliver(*(mime(f"mail {number:02}") for number in range(15)))
     gateway = MemoryIncoming(server)
     real_page = gateway.page
 
     def second_page_fails(cursor, limit):
         if cursor.endswith(":10"):
-            server.fault = fault()
+            server.fault = fault(nature)
         return real_page(cursor, limit)
 
     gateway.page = second_page_fails
     claim = factories.claim(box)
     outcome = visit(gateway, Inbox(claim, None, 3), BUDGET, lambda: 0.0)
-    assert (outcome.stored, outcome.fault) == (10, fault())
+    is_ours = nature is Nature.LIMITED  # nothing is wrong then, and the rest is waiting
+    assert (outcome.stored, outcome.limit or outcome.fault) == (10, fault(nature))
+    assert (outcome.fault is None, outcome.more_left) == (is_ours, is_ours)
     server.fault = None
     run(server, due_now(box))
     assert len(subjects()) == 15
