@@ -90,7 +90,7 @@ def _measure(messages: int) -> None:
             for worker in workers:
                 worker.wait()
     held = Schedule.objects.filter(claimed_at__isnull=False).count()
-    assert held <= 1, "a claim that held was not ended"
+    assert held <= 1, f"{held} claims were not ended"
     print(
         f"flood  messages={messages}  redis={weight:.0f}B/message  added_by_beat={added}  "
         f"tick={1000 * tick:.1f}ms  stale={gone:.0f}/s  live={lived:.0f}/s  "

@@ -99,6 +99,7 @@ def _visit(begun: Begun) -> None:
         stored=outcome.stored,
         linked=outcome.linked,
         failed=outcome.failed,
+        gone=outcome.gone,
         fault=outcome.fault.code if outcome.fault else None,
         seconds=round(outcome.seconds, 3),
         rest_seconds=rest.length.total_seconds(),

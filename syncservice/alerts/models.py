@@ -21,10 +21,11 @@ class ItemFailure(models.Model):
         RETRYING = "retrying", _("will be tried again")
         GIVEN_UP = "given_up", _("given up")
         RESOLVED = "resolved", _("resolved")
+        GONE = "gone", _("no longer in the mailbox")
         DISMISSED = "dismissed", _("dismissed")
 
     #: Nobody needs to look at these any more.
-    DONE = (State.RESOLVED, State.DISMISSED)
+    DONE = (State.RESOLVED, State.GONE, State.DISMISSED)
 
     mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="item_failures")
     item_id = models.TextField()
@@ -45,7 +46,7 @@ class ItemFailure(models.Model):
             models.Index(
                 *("mailbox", "state", "last_seen_at"),
                 name="open_failures",
-                condition=~Q(state__in=["resolved", "dismissed"]),  # `DONE`
+                condition=~Q(state__in=["resolved", "gone", "dismissed"]),  # `DONE`
             ),
             models.Index("last_seen_at", name="failures_by_time"),
         ]

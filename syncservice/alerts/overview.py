@@ -51,7 +51,8 @@ SELECT mailbox.id, mailbox.email_address,
        coalesce(direction.disabled_code, ''),
        (SELECT count(*) FROM mailboxes_remoteitem AS item WHERE item.mailbox_id = mailbox.id),
        (SELECT count(*) FROM alerts_itemfailure AS failure
-        WHERE failure.mailbox_id = mailbox.id AND failure.state NOT IN ('resolved', 'dismissed'))
+        WHERE failure.mailbox_id = mailbox.id
+           AND failure.state NOT IN ('resolved', 'gone', 'dismissed'))
 FROM page AS mailbox
 LEFT JOIN mailboxes_schedule AS schedule
   ON schedule.mailbox_id = mailbox.id AND schedule.lane = 'incoming'

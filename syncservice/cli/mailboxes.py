@@ -270,9 +270,9 @@ def explain(address: str, as_json: bool) -> None:
     import json
     from dataclasses import asdict
 
-    from syncservice.alerts.why import why
+    from syncservice.alerts.why_due import why_due
 
-    lanes = why(mailbox_at(address))
+    lanes = why_due(mailbox_at(address))
     if as_json:
         click.echo(json.dumps([asdict(lane) for lane in lanes], default=str, indent=2))
         return

@@ -286,9 +286,11 @@ class MailboxAdmin(ScheduledAdmin):
             obj.save(update_fields=typed_fields(form))
         if "email_address" in form.changed_data and change:
             administration.change_address(Mailbox.objects.get(pk=obj.pk), obj.email_address, actor)
-        schedule.plan([obj.pk])
-        verb = "mailbox.changed" if change else "mailbox.added"
-        audit.note(actor, verb, mailbox=obj, fields=sorted(form.changed_data))
+        if change:
+            administration.mailbox_changed(obj, actor, form.changed_data)
+        else:
+            schedule.plan([obj.pk])
+            audit.note(actor, "mailbox.added", mailbox=obj, fields=sorted(form.changed_data))
 
     @admin.action(description=_("Test and enable"), permissions=["change"])
     def test_and_enable(self, request: HttpRequest, chosen: QuerySet[Mailbox]) -> None:

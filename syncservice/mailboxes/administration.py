@@ -40,6 +40,8 @@ _ASKED_WITH = {
 #: The fields that make it another server. The ids of Exchange are its own, and it refuses another's
 #: cursor; a POP3 server may name another message as the former one did (RFC 1939, UIDL).
 _PLACE = {"server_type", "location"}
+#: What was passed over for it may be wanted when it changes (F103).
+_WATERMARK = "process_email_from"
 Approval = Mailbox.Approval
 
 
@@ -104,6 +106,8 @@ def profile_changed(profile: EmailServerProfile, actor: str, fields: Iterable[st
     served = list(profile.mailboxes.values_list("pk", flat=True))
     if not profile.is_exchange and not _PLACE.isdisjoint(changed):
         schedule.begin_anew(served)
+    if _WATERMARK in changed:
+        schedule.list_again(served)
     schedule.plan(served)
 
 
@@ -437,9 +441,17 @@ def change_mailbox(mailbox: Mailbox, actor: str, **fields: Any) -> Mailbox:
     mailbox.full_clean()
     mailbox.save(update_fields=list(fields))
     directions.ensure([mailbox])
-    schedule.plan([mailbox.pk])
-    audit.note(actor, "mailbox.changed", mailbox=mailbox, fields=sorted(fields))
+    mailbox_changed(mailbox, actor, fields)
     return mailbox
+
+
+def mailbox_changed(mailbox: Mailbox, actor: str, fields: Iterable[str]) -> None:
+    """Let the schedule follow a mailbox that was saved, and write the change down."""
+    changed = sorted(fields)
+    if _WATERMARK in changed:
+        schedule.list_again([mailbox.pk])
+    schedule.plan([mailbox.pk])
+    audit.note(actor, "mailbox.changed", mailbox=mailbox, fields=changed)
 
 
 @transaction.atomic

@@ -16,7 +16,13 @@ from django.db.models import F, Q
 from django.db.models.functions import Greatest, Now
 
 from syncservice.domain.polling import Rest
-from syncservice.mailboxes.models import EmailServerProfile, Lane, Mailbox, Schedule
+from syncservice.mailboxes.models import (
+    EmailServerProfile,
+    FolderCursor,
+    Lane,
+    Mailbox,
+    Schedule,
+)
 
 _BEGIN = files(__package__).joinpath("begin.sql").read_text()
 _CLAIM_DUE = files(__package__).joinpath("claim_due.sql").read_text()
@@ -110,6 +116,16 @@ def fence_off(mailboxes: Iterable[int]) -> None:
     Schedule.objects.filter(mailbox__in=list(mailboxes)).update(
         fence=F("fence") + 1, claimed_at=None, started_at=None, crashes=0
     )
+
+
+def list_again(mailboxes: Iterable[int]) -> None:
+    """List mailboxes from their beginning: what was passed over may be wanted now.
+
+    What is stored is not fetched again.
+    """
+    ids = list(mailboxes)
+    fence_off(ids)
+    FolderCursor.objects.filter(mailbox__in=ids).delete()
 
 
 def begin_anew(mailboxes: Iterable[int]) -> None:

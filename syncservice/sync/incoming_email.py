@@ -74,6 +74,7 @@ class Stored:
     stored: int = 0
     linked: int = 0
     failed: int = 0
+    gone: int = 0  # moved or deleted since they were listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ class Inbox:
             return [], []
         State = ItemFailure.State
         known = ItemFailure.objects.filter(mailbox=mailbox, item_id__in=ids).exclude(
-            state=State.RESOLVED
+            state__in=(State.RESOLVED, State.GONE)
         )
         rests = Q(state=State.DISMISSED) | Q(
             state=State.GIVEN_UP, last_seen_at__gt=Now() - GIVEN_UP_FOR
@@ -208,11 +209,12 @@ class Inbox:
             done = [
                 draft.source.item_id for draft in drafts if draft.source.item_id not in failures
             ]
-            self._resolve_failures(done + gone)
+            self._end_failures(done, ItemFailure.State.RESOLVED)
+            self._end_failures(gone, ItemFailure.State.GONE)
             if cursor is not None:
                 self._save_cursor(cursor)
             note_progress(schedule)
-        return Stored(stored, len(done) - stored, len(failures))
+        return Stored(stored, len(done) - stored, len(failures), len(gone))
 
     def _read(self, fetched: Fetched) -> _Draft | Fault:
         try:
@@ -340,10 +342,10 @@ class Inbox:
                 direction=EMAIL, count=count,
             )  # fmt: skip
 
-    def _resolve_failures(self, item_ids: list[str]) -> None:
+    def _end_failures(self, item_ids: list[str], state: ItemFailure.State) -> None:
         ItemFailure.objects.filter(mailbox=self.claim.mailbox_id, item_id__in=item_ids).exclude(
             state=ItemFailure.State.RESOLVED
-        ).update(state=ItemFailure.State.RESOLVED, attempts=F("attempts") + 1, last_seen_at=Now())
+        ).update(state=state, attempts=F("attempts") + 1, last_seen_at=Now())
 
     def _save_cursor(self, position: str) -> None:
         FolderCursor.objects.update_or_create(

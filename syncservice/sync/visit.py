@@ -48,6 +48,7 @@ class Outcome:
     stored: int = 0
     linked: int = 0
     failed: int = 0
+    gone: int = 0  # before they could be fetched
     bytes: int = 0
     more_left: bool = False
     fault: Fault | None = None  # None: the visit ended well
@@ -59,6 +60,7 @@ class Outcome:
         self.stored += stored.stored
         self.linked += stored.linked
         self.failed += stored.failed
+        self.gone += stored.gone
 
 
 def visit(

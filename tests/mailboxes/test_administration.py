@@ -1,6 +1,7 @@
 """Profiles and mailboxes: who may have which, and what is stored of a password."""
 
 import contextlib
+from datetime import UTC, datetime
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -153,6 +154,28 @@ def change_name(box):
 
 def change_password(box):
     save_profile(box.profile.name, password="another")
+
+
+def change_watermark(box):
+    administration.change_mailbox(box, "tests", process_email_from=None)
+
+
+def change_watermark_of_all(box):
+    save_profile(box.profile.name, process_email_from=datetime.now(UTC))
+
+
+@pytest.mark.parametrize("change", [change_watermark, change_watermark_of_all])
+def test_what_was_passed_over_for_its_date_is_listed_again_when_the_date_changes(change):
+    """And what is stored is not fetched again (F103)."""
+    box = factories.mailbox(profile=exchange(), process_email_from=datetime.now(UTC))
+    email = Email.objects.create(**INCOMING, identity="one")
+    RemoteItem.objects.create(mailbox=box, item_id="1", email=email)
+    FolderCursor.objects.create(mailbox=box, folder="inbox", position="far")
+    claim = factories.claim(box)
+    change(box)
+    assert what_was_read(box) == (0, 1, 0)
+    with pytest.raises(ClaimLost), schedule.fenced(claim):
+        pass
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 
 from syncservice.alerts import alerts
 from syncservice.alerts.models import Alert
-from syncservice.alerts.why import why
+from syncservice.alerts.why_due import why_due
 from syncservice.domain.faults import Nature, Patience, Scope
 from syncservice.mailboxes import directions, schedule, server_health
 from syncservice.mailboxes.models import (
@@ -197,7 +197,7 @@ def test_a_visit_that_killed_its_worker_three_times_is_parked_with_an_alert(clie
     assert Schedule.objects.get().due_at is None
     alerts.raise_parked([(box.pk, "incoming"), (box.pk, "incoming")])
     assert Alert.objects.filter(ended_at=None).count() == 1
-    assert "parked" in why(box)[0].sentence
+    assert "parked" in why_due(box)[0].sentence
 
     assert alerts.resume_parked(box.pk) == 1
     assert claimed() == [box.pk]

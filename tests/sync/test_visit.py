@@ -192,14 +192,14 @@ def test_an_item_that_keeps_failing_is_given_up_after_its_attempts(server, box):
     assert (failure.state, failure.attempts) == (ItemFailure.State.GIVEN_UP, 3)
 
 
-def test_an_item_moved_away_since_it_failed_is_no_failure_any_more(server, box):
+def test_an_item_moved_away_since_it_failed_is_told_as_gone(server, box):
     (item,) = server.deliver(mime("moved"))
     server.bad[item] = fault(Nature.TRANSIENT, Scope.EMAIL)
     run(server, factories.claim(box))
     server.bad.clear()
     del server.items[item]
-    run(server, due_now(box))
-    assert ItemFailure.objects.get().state == ItemFailure.State.RESOLVED
+    assert run(server, due_now(box)).gone == 1
+    assert ItemFailure.objects.get().state == ItemFailure.State.GONE
 
 
 def test_what_was_given_up_is_not_tried_again_because_it_is_listed_again(server, box):

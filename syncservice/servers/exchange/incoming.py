@@ -291,7 +291,7 @@ def _answer(item: Listed, answer: _Answer, is_items_own: bool) -> Fetched | NotF
         return NotFetched(item.item_id, item.size, fault, item.subject)
     _, mime, received = answer
     try:
-        content = base64.b64decode(mime)
+        content = base64.b64decode("".join(mime.split()), validate=True)
     except (binascii.Error, ValueError):  # ValueError: not even ASCII
         fault = fault_of_response_code("ErrorMimeContentInvalidBase64String", "unreadable", None)
         return NotFetched(item.item_id, item.size, fault, item.subject)

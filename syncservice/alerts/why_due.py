@@ -35,7 +35,7 @@ class Why:
     decisions: list[Decision]  # newest first
 
 
-def why(mailbox: Mailbox) -> list[Why]:
+def why_due(mailbox: Mailbox) -> list[Why]:
     """Explain every lane of a mailbox."""
     lanes = (
         Schedule.objects.filter(mailbox=mailbox)
