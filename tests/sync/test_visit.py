@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from syncservice.alerts.models import ItemFailure
 from syncservice.crm.models import ActivityParty, AttachmentContent, Email, Queue, QueueItem
 from syncservice.domain.faults import Nature, Patience, Scope
+from syncservice.domain.message import parse
 from syncservice.domain.polling import Pace, Rest
 from syncservice.mailboxes.models import (
     FolderCursor,
@@ -23,11 +24,12 @@ from syncservice.mailboxes.models import (
 )
 from syncservice.mailboxes.schedule import Claim, ClaimLost
 from syncservice.servers.gateway import Listed
+from syncservice.sync import incoming_email
 from syncservice.sync import outcome as outcomes
 from syncservice.sync.incoming_email import Inbox
 from syncservice.sync.visit import Budget, Outcome, batches, visit
 from tests import factories
-from tests.memory_gateway import MemoryIncoming, MemoryServer, fault, mime
+from tests.memory_gateway import RECEIVED, MemoryIncoming, MemoryServer, fault, mime
 
 BUDGET = Budget(
     duration=timedelta(minutes=2),
@@ -137,6 +139,37 @@ def test_two_equal_notes_without_id_and_date_are_two_messages(server, box):
     server.deliver(b"Subject: note\n\ntext\n", b"Subject: note\n\ntext\n")
     run(server, factories.claim(box))
     assert subjects() == ["note", "note"]
+
+
+def test_mail_from_before_the_watermark_is_left_alone(box):
+    """Mail whose receipt the server doesn't tell is read (F044)."""
+    since = RECEIVED
+    inbox = Inbox(factories.claim(box), None, 3, since)
+    second = timedelta(seconds=1)
+    items = [
+        Listed("before", 1, since - second),
+        Listed("then", 1, since),
+        Listed("after", 1, since + second),
+        Listed("untold", 1),
+    ]
+    new, failed = inbox.new_items(items)
+    assert ([item.item_id for item in new], failed) == (["then", "after", "untold"], [])
+
+
+@pytest.mark.parametrize("bug", [KeyError, RecursionError, AssertionError, ZeroDivisionError])
+def test_a_bug_of_ours_in_reading_one_message_stops_no_other(server, box, monkeypatch, bug):
+    def stumbling(message: bytes):
+        if b"Subject: stumble" in message:
+            raise bug
+        return parse(message)
+
+    monkeypatch.setattr(incoming_email, "parse", stumbling)
+    server.deliver(mime("one"), mime("stumble"), mime("two"))
+    assert run(server, factories.claim(box)).fault is None
+    assert subjects() == ["one", "two"]
+    failure = ItemFailure.objects.get()
+    assert (failure.code, failure.state) == ("email.parser_failed", ItemFailure.State.GIVEN_UP)
+    assert bug.__name__ in failure.reason
 
 
 def test_one_bad_item_is_a_failure_with_its_reason_and_the_others_are_stored(server, box):
