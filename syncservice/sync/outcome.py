@@ -2,6 +2,7 @@
 
 import dataclasses
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models.functions import Now
 
@@ -79,7 +80,9 @@ def _end_well(
     pace: Pace,
     begun_at: datetime,
 ) -> Rest:
-    if outcome.requests:
+    health: dict[str, Any] = {}
+    if outcome.requests:  # one that asked nothing proves nothing
+        health = {"succeeded_at": Now(), "failures": 0, "fault_code": "", "fault_text": ""}
         if schedule.fault_code:
             _recover(schedule)
         if server_health.is_troubled(profile.health):
@@ -102,13 +105,10 @@ def _end_well(
         rest,
         start=start,
         visited_at=Now(),
-        succeeded_at=Now(),
         crashes=0,
         recent_items=activity.recent_items,
         empty_visits=activity.empty_visits,
-        failures=0,
-        fault_code="",
-        fault_text="",
+        **health,
     )
     return rest
 

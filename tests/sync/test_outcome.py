@@ -9,6 +9,7 @@ from django.db.models.functions import Now
 from syncservice.domain.faults import Fault, Nature, Patience, Scope
 from syncservice.domain.polling import Pace
 from syncservice.mailboxes.models import (
+    Direction,
     EmailServerProfile,
     Lane,
     Mailbox,
@@ -41,6 +42,10 @@ def lane(box: Mailbox, name: Lane = Lane.INCOMING) -> Schedule:
 
 def health(box: Mailbox) -> ServerHealth:
     return ServerHealth.objects.annotate(left=F("not_before") - Now()).get(profile=box.profile_id)
+
+
+def incoming(box: Mailbox) -> Direction:
+    return box.directions.get(kind=Direction.Kind.INCOMING)
 
 
 def busy(scope: Scope = Scope.MAILBOX) -> Fault:
@@ -91,6 +96,17 @@ def test_a_good_visit_proves_a_servers_health_and_one_that_asked_nothing_does_no
     assert health(box).failures == 1
     end(box, Outcome(requests=1))
     assert (health(box).failures, health(box).fault_code) == (0, "")
+
+
+def test_a_visit_that_asked_nothing_leaves_the_mailboxs_fault_to_the_one_that_does():
+    box = factories.mailbox()
+    end(box, Outcome(fault=fault(Nature.PERMANENT)))
+    row = end(box, Outcome(stopped=True, more_left=True))
+    assert (row.failures, row.fault_code) == (1, fault().code)
+    assert not incoming(box).is_enabled
+    row = end(box, Outcome(requests=1))
+    assert (row.failures, row.fault_code) == (0, "")
+    assert incoming(box).is_enabled
 
 
 def test_a_limit_of_our_own_is_no_fault_and_says_when_to_go_on():
