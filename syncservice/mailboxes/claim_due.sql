@@ -3,7 +3,7 @@
 -- %(share)s     visits at most of one profile, when there are several; null: no limit
 -- %(lease)s     (interval) not started or renewed by then, the row is due again by itself
 -- %(crashes)s   a visit that died so often without progress is parked instead
--- Returns mailbox_id, lane, fence, profile_id, whether it was parked, whether a lease had ended.
+-- Returns mailbox_id, lane, fence, whether it was parked, whether a lease had ended.
 --
 -- A profile gets no more claims than it has free connections; while its server asks for a pause it
 -- gets none. One beat at a time looks after a profile, the others pass it over: no leader needed.
@@ -65,4 +65,4 @@ SET fence = fence + 1,
     due_at = CASE WHEN NOT parks THEN statement_timestamp() + %(lease)s END,
     parked_at = CASE WHEN parks THEN statement_timestamp() END
 FROM taken WHERE schedule.id = taken.id
-RETURNING mailbox_id, lane, fence, profile_id, parks, lease_ended;
+RETURNING mailbox_id, lane, fence, parks, lease_ended;

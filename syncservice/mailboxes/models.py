@@ -197,7 +197,7 @@ class EmailServerProfile(models.Model):
 
     @property
     def minimum_polling_interval(self) -> timedelta:
-        """Floor of every rest of the profile's mailboxes (F043)."""
+        """Floor of the rest that a visit to one of the profile's mailboxes earns (F043)."""
         return timedelta(minutes=self.minimum_polling_interval_minutes)
 
     @property

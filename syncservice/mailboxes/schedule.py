@@ -70,8 +70,8 @@ def claim_due(
         cursor.execute(_CLAIM_DUE, parameters)
         rows = cursor.fetchall()
     return Claimed(
-        [(mailbox, lane, fence) for mailbox, lane, fence, _, parked, _ in rows if not parked],
-        [(mailbox, lane) for mailbox, lane, _, _, parked, _ in rows if parked],
+        [(mailbox, lane, fence) for mailbox, lane, fence, parked, _ in rows if not parked],
+        [(mailbox, lane) for mailbox, lane, _, parked, _ in rows if parked],
         sum(lease_ended for *_, lease_ended in rows),
     )
 
