@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import django
+import hypothesis
 import pytest
 from cryptography.fernet import Fernet
 from django.conf import settings
@@ -49,6 +50,15 @@ def _emptied(_: object, tables: list[str], **__: object) -> list[str]:
 
 
 connection.ops.sql_flush = _emptied
+
+# A loaded machine is slow, and that says nothing of the code.
+hypothesis.settings.register_profile(
+    "steady",
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("steady")
 
 
 def pytest_unconfigure() -> None:

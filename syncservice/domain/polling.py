@@ -82,8 +82,9 @@ def next_start(begun: datetime, rest: Rest, phase: float, pace: Pace) -> datetim
 
     Rests count from start to start, so a long visit breaks no promise; a sixtieth is kept for the
     dispatch. `phase` (0 to 1) is the mailbox's own place in the cycle: each rest is shortened by up
-    to a fifth to draw it there, and near the floor begins a tenth longer, to have room for that. So mailboxes that an outage or an import brought together spread
-    evenly within an hour and stay so, and nobody throws dice.
+    to a fifth to draw it there, and near the floor begins a tenth longer, to have room for that.
+    So mailboxes that an outage or an import brought together spread evenly within an hour and stay
+    so, and nobody throws dice.
     """
     longest = max(rest.length * 59 / 60, pace.floor * 1.1)
     shortest = max(longest * 0.8, pace.floor)

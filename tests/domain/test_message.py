@@ -585,7 +585,7 @@ def mutated(draw: st.DrawFn) -> bytes:
     return mime
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     st.one_of(
         st.binary(max_size=300),
@@ -611,7 +611,7 @@ FILENAMES = WORDS.map(lambda text: text.translate(dict.fromkeys(map(ord, "/\\"))
 LINES = st.lists(WORDS, min_size=1, max_size=5).map(lambda lines: "\n".join(lines) + "\n")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     subject=WORDS.filter(lambda text: "=?" not in text),
     name=WORDS.filter(lambda text: "=?" not in text and "undisclosed" not in text),

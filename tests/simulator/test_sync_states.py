@@ -55,7 +55,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(STEPS)
 def test_a_client_that_pages_while_the_folder_changes_ends_up_with_the_folder(
     steps: list[tuple[str, int]],
