@@ -72,7 +72,7 @@ def test_up_fetches_mail_of_the_exchange_that_env_names_and_stops_in_order(tmp_p
         try:
             wait_until(
                 lambda: [row["emails"] for row in listed()] == [3] or service.poll() is not None,
-                timeout=60,
+                timeout=180,
             )
             assert service.poll() is None, log.read_text()
             page = wait_until(

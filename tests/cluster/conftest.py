@@ -111,7 +111,7 @@ def run_celery(environment: dict[str, str]) -> Callable[..., subprocess.Complete
             env=environment | env,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
             check=False,
         )
 

@@ -24,7 +24,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 CELERY = (sys.executable, "-m", "celery", "-A", "workers.app")
 
 
-def wait_until(condition: Callable[[], Any], timeout: float = 30, what: str = "") -> Any:
+def wait_until(condition: Callable[[], Any], timeout: float = 120, what: str = "") -> Any:
     """Return the first true value of `condition`; fail the test when none comes in time."""
     end = time.monotonic() + timeout
     while not (value := condition()):
@@ -124,7 +124,7 @@ class CeleryProcess(CeleryTestNode):
         self.wait_for_log(self.ready_log)
         return True
 
-    def wait_for_log(self, log: str, message: str = "", timeout: float = 30) -> None:
+    def wait_for_log(self, log: str, message: str = "", timeout: float = 120) -> None:
         """Wait as the base does, but not by the second, and not for what has ended."""
         what = message or f"{self.name()} logs {log!r}"
         wait_until(lambda: log in self.logs() or self.exit_code is not None, timeout, what)

@@ -48,5 +48,5 @@ def test_a_test_whose_worker_is_killed_is_made_by_another(boxes, start_worker, s
     wait_until(begun.exists, what="a test has begun")
     worker.kill()
     start_worker("async_operations", env=ENVIRONMENT)
-    wait_until(lambda: untested() == 0, 60, what="every direction is tested")
+    wait_until(lambda: untested() == 0, 180, what="every direction is tested")
     assert set(Direction.objects.values_list("is_enabled", flat=True)) == {True}

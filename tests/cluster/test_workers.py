@@ -15,7 +15,9 @@ def test_celery_setup_runs_our_app_on_our_redis(celery_setup):
     assert celery_setup.ready(control=True)
     assert celery_setup.broker.config()["url"] == os.environ["REDIS_URL"]
     name = celery_setup.worker.hostname()
-    assert celery_setup.app.control.inspect([name]).ping() == {name: {"ok": "pong"}}
+    assert celery_setup.app.control.inspect([name], timeout=60, limit=1).ping() == {
+        name: {"ok": "pong"}
+    }
 
 
 def test_a_worker_on_one_queue_serves_it_with_the_processes_of_that_queue(
@@ -31,7 +33,7 @@ def test_the_time_limits_of_a_task_are_those_of_its_queue(start_worker, celery_s
         "mailboxes",
         env={"MAILBOXES_SOFT_LIMIT_SECONDS": "7", "MAILBOXES_HARD_LIMIT_SECONDS": "9"},
     )
-    inspect = celery_setup_app.control.inspect([worker.hostname()])
+    inspect = celery_setup_app.control.inspect([worker.hostname()], timeout=60, limit=1)
     tasks = inspect.registered("soft_time_limit", "time_limit")[worker.hostname()]
     assert "mailboxes.visit [soft_time_limit=7.0 time_limit=9.0]" in tasks
     assert "async_operations.apply_retention [soft_time_limit=240.0 time_limit=300.0]" in tasks
@@ -120,5 +122,5 @@ def test_flower_starts_on_the_app_and_answers(start_celery):
 
 
 def queues_of(worker: WorkerProcess, app: Celery) -> set[str]:
-    answers = app.control.inspect([worker.hostname()]).active_queues()
+    answers = app.control.inspect([worker.hostname()], timeout=60, limit=1).active_queues()
     return {queue["name"] for queue in answers[worker.hostname()]}
