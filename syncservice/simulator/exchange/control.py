@@ -23,6 +23,7 @@ class ListedItem:
     is_read: bool
     is_draft: bool
     message_id: str
+    categories: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +122,12 @@ class SimulatorControl:
         return list(self._ask("POST", "deliver-many", json={"messages": packed})["ids"])
 
     def items(self, mailbox: str, folder: str | None = None) -> list[ListedItem]:
-        """The items of a mailbox, or of one folder (well-known or display name)."""
+        """The items of a mailbox, or of one folder (well-known or display name, or id)."""
         query = {"mailbox": mailbox, **({"folder": folder} if folder else {})}
-        return [ListedItem(**one) for one in self._ask("GET", "items", params=query)["items"]]
+        return [
+            ListedItem(**{**one, "categories": tuple(one["categories"])})
+            for one in self._ask("GET", "items", params=query)["items"]
+        ]
 
     def move(self, item_id: str, folder: str) -> str:
         """Move an item and return its new id."""
@@ -136,6 +140,28 @@ class SimulatorControl:
     def mark_read(self, item_id: str, is_read: bool = True) -> None:
         """Set an item's read flag."""
         self._ask("POST", "items/read", json={"id": item_id, "is_read": is_read})
+
+    def set_categories(self, item_id: str, names: Iterable[str]) -> None:
+        """Give an item these categories; none takes all of them off."""
+        facts = {"id": item_id, "categories": list(names)}
+        self._ask("POST", "items/categories", json=facts)
+
+    def create_folder(self, mailbox: str, name: str, parent: str = "inbox") -> str:
+        """Create a mail folder and return its id; `parent`: well-known or display name, or id."""
+        facts = {"mailbox": mailbox, "name": name, "parent": parent}
+        return str(self._ask("POST", "folders", json=facts)["id"])
+
+    def rename_folder(self, folder_id: str, name: str) -> None:
+        """Give a folder another name; its id stays."""
+        self._ask("POST", "folders/rename", json={"id": folder_id, "name": name})
+
+    def move_folder(self, folder_id: str, parent: str) -> None:
+        """Put a folder below another one; its id stays."""
+        self._ask("POST", "folders/move", json={"id": folder_id, "parent": parent})
+
+    def delete_folder(self, folder_id: str, disposal: str = "HardDelete") -> None:
+        """Delete a folder with all that is in it, as `delete` does an item."""
+        self._ask("POST", "folders/delete", json={"id": folder_id, "disposal": disposal})
 
     def add_fault(self, fault: Fault) -> int:
         """Switch a fault on and return its number."""

@@ -11,6 +11,11 @@ GET    /simulator/items?mailbox=&folder=                 {"items": [{"id", "subj
 POST   /simulator/items/move            {"id", "folder"}, answers {"id": new id}
 POST   /simulator/items/delete          {"id", "disposal"?}
 POST   /simulator/items/read            {"id", "is_read"}
+POST   /simulator/items/categories      {"id", "categories": [name...]}
+POST   /simulator/folders               {"mailbox", "name", "parent"?}, answers {"id"}
+POST   /simulator/folders/rename        {"id", "name"}
+POST   /simulator/folders/move          {"id", "parent"}
+POST   /simulator/folders/delete        {"id", "disposal"?}
 POST   /simulator/faults                a fault (see faults), answers {"number"}
 GET    /simulator/faults                {"faults": [{"number", "fault", "met", "used"}]}
 DELETE /simulator/faults?number=        that one, or all
@@ -121,6 +126,7 @@ def facts_of(mailbox: Mailbox, folder: Folder) -> list[Json]:
             "is_read": item.is_set("IsRead"),
             "is_draft": item.is_set("IsDraft"),
             "message_id": item.text("InternetMessageId"),
+            "categories": item.get("Categories") or (),
         }
         for item in folder.items.values()
     ]
@@ -136,12 +142,17 @@ def move_item(service: Service, query: Query, body: bytes) -> Json:
 def delete_item(service: Service, query: Query, body: bytes) -> Json:
     """Delete an item."""
     facts = json.loads(body)
-    disposal = facts.get("disposal") or "HardDelete"
+    mailbox, item = service.store.item(facts["id"])
+    mailbox.delete(item, disposal_in(facts))
+    return {}
+
+
+def disposal_in(facts: Json) -> str:
+    """How something is to be deleted."""
+    disposal = str(facts.get("disposal") or "HardDelete")
     if disposal not in DISPOSALS:
         raise ValueError(f"disposal is one of {DISPOSALS}.")
-    mailbox, item = service.store.item(facts["id"])
-    mailbox.delete(item, disposal)
-    return {}
+    return disposal
 
 
 def mark_read(service: Service, query: Query, body: bytes) -> Json:
@@ -150,6 +161,47 @@ def mark_read(service: Service, query: Query, body: bytes) -> Json:
     mailbox, item = service.store.item(facts["id"])
     mailbox.set(item, {"IsRead": "true" if facts["is_read"] else "false"})
     return {"change_key": item.change_key}
+
+
+def set_categories(service: Service, query: Query, body: bytes) -> Json:
+    """Give an item these categories, and no others."""
+    facts = json.loads(body)
+    mailbox, item = service.store.item(facts["id"])
+    mailbox.set(item, {"Categories": tuple(map(str, facts["categories"])) or None})
+    return {"change_key": item.change_key}
+
+
+def add_folder(service: Service, query: Query, body: bytes) -> Json:
+    """Create a mail folder."""
+    facts = json.loads(body)
+    mailbox = service.store.mailbox(facts["mailbox"])
+    parent = mailbox.folder_named(facts.get("parent") or "inbox")
+    return {"id": mailbox.add_folder(parent, facts["name"], "IPF.Note").id}
+
+
+def rename_folder(service: Service, query: Query, body: bytes) -> Json:
+    """Give a folder another name."""
+    facts = json.loads(body)
+    mailbox, folder = service.store.folder(facts["id"])
+    mailbox.rename_folder(folder, facts["name"])
+    mailbox.touch_folder(folder)
+    return {}
+
+
+def move_folder(service: Service, query: Query, body: bytes) -> Json:
+    """Put a folder below another one."""
+    facts = json.loads(body)
+    mailbox, folder = service.store.folder(facts["id"])
+    mailbox.move_folder(folder, mailbox.folder_named(facts["parent"]))
+    return {}
+
+
+def delete_folder(service: Service, query: Query, body: bytes) -> Json:
+    """Delete a folder with all that is in it."""
+    facts = json.loads(body)
+    mailbox, folder = service.store.folder(facts["id"])
+    mailbox.delete_folder(folder, disposal_in(facts))
+    return {}
 
 
 def add_fault(service: Service, query: Query, body: bytes) -> Json:
@@ -213,6 +265,11 @@ ROUTES: dict[tuple[str, str], Callable[[Service, Query, bytes], Json]] = {
     ("POST", "/simulator/items/move"): move_item,
     ("POST", "/simulator/items/delete"): delete_item,
     ("POST", "/simulator/items/read"): mark_read,
+    ("POST", "/simulator/items/categories"): set_categories,
+    ("POST", "/simulator/folders"): add_folder,
+    ("POST", "/simulator/folders/rename"): rename_folder,
+    ("POST", "/simulator/folders/move"): move_folder,
+    ("POST", "/simulator/folders/delete"): delete_folder,
     ("POST", "/simulator/faults"): add_fault,
     ("GET", "/simulator/faults"): list_faults,
     ("DELETE", "/simulator/faults"): remove_faults,

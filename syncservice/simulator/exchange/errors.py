@@ -56,6 +56,7 @@ FACTS = {
         "request does not match the current change key for the item."
     ),
     "ErrorItemNotFound": "The specified object was not found in the store.",
+    "ErrorItemSave": "The item could not be saved.",
     "ErrorItemSavePropertyError": "The item could not be saved.",
     "ErrorMailboxMoveInProgress": "The mailbox is being moved. Try again later.",
     "ErrorMailboxStoreUnavailable": "The mailbox database is temporarily unavailable.",

@@ -48,6 +48,16 @@ WELL_KNOWN = (
 
 
 @dataclass(slots=True, eq=False)
+class Configuration:
+    """The settings that a client keeps in a folder under a name; empty: it keeps no such part."""
+
+    item_id: str  # the hidden item's that they are kept in
+    dictionary: str = ""  # the XML of the whole element
+    xml_data: str = ""  # base64
+    binary_data: str = ""
+
+
+@dataclass(slots=True, eq=False)
 class Folder:
     """A folder: its items, its subfolders and its two change logs' marks."""
 
@@ -61,6 +71,7 @@ class Folder:
     extended: dict[str, str | tuple[str, ...]] = field(default_factory=dict)
     items: dict[int, Item] = field(default_factory=dict)
     subfolders: list[Folder] = field(default_factory=list)
+    configurations: dict[str, Configuration] = field(default_factory=dict)  # by name
     log: ChangeLog[Item] = field(default_factory=ChangeLog)
     unread_at: tuple[int, int] = (0, 0)  # length of the log when counted, count
     version: int = 1

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from syncservice.simulator.exchange.change_log import ChangeLog
 from syncservice.simulator.exchange.errors import EwsError
-from syncservice.simulator.exchange.folder import WELL_KNOWN, Folder
+from syncservice.simulator.exchange.folder import WELL_KNOWN, Configuration, Folder
 from syncservice.simulator.exchange.ids import Kind, write_change_key, write_id
 from syncservice.simulator.exchange.item import Attachment, Item
 from syncservice.simulator.exchange.mime import IN_TEXT
@@ -107,15 +107,31 @@ class Mailbox:
         if folder.parent is not None:
             folder.parent.subfolders.remove(folder)
 
+    def rename_folder(self, folder: Folder, name: str) -> None:
+        """Give a folder another name; raises ErrorFolderExists if one beside it has that name."""
+        siblings = folder.parent.subfolders if folder.parent else []
+        if any(one is not folder and one.name.lower() == name.lower() for one in siblings):
+            raise EwsError("ErrorFolderExists")
+        folder.name = name
+
     def folder_named(self, name: str) -> Folder:
-        """A well-known folder, or an ordinary one by its display name."""
+        """A well-known folder, or an ordinary one by its id or display name."""
         found = self.well_known.get(name.lower())
         for folder in self.folders.values():
-            if found is None and folder.name.lower() == name.lower():
+            if found is None and (folder.id == name or folder.name.lower() == name.lower()):
                 found = folder
         if found is None:
             raise EwsError("ErrorFolderNotFound")
         return found
+
+    def configure(self, folder: Folder, name: str) -> Configuration:
+        """Begin to keep a client's settings in a folder, under a name that is still free there."""
+        if name in folder.configurations:
+            raise EwsError("ErrorItemSave")
+        self._last_uid += 1
+        item_id = write_id(Kind.ITEM, self.run, self.number, self._last_uid)
+        folder.configurations[name] = Configuration(item_id)
+        return folder.configurations[name]
 
     # Items
 

@@ -17,6 +17,7 @@ from syncservice.simulator.exchange.faults import Fault, FaultPlan
 from syncservice.simulator.exchange.mailbox import Mailbox
 from syncservice.simulator.exchange.operations import (
     attachments,
+    configurations,
     creating,
     directory,
     finding,
@@ -57,7 +58,10 @@ OPERATIONS: dict[str, Callable[[Context], str]] = {
     "DeleteAttachment": attachments.delete_attachment,
     "ResolveNames": directory.resolve_names,
     "GetServerTimeZones": directory.get_server_time_zones,
-    "GetUserConfiguration": directory.get_user_configuration,
+    "GetUserConfiguration": configurations.get_user_configuration,
+    "CreateUserConfiguration": configurations.create_user_configuration,
+    "UpdateUserConfiguration": configurations.update_user_configuration,
+    "DeleteUserConfiguration": configurations.delete_user_configuration,
 }
 XML = "text/xml; charset=utf-8"
 HTML = "text/html; charset=utf-8"

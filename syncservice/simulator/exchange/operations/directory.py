@@ -1,4 +1,4 @@
-"""ResolveNames, GetServerTimeZones, GetUserConfiguration: what the server knows beside mail."""
+"""ResolveNames and GetServerTimeZones: what the server knows beside mail."""
 
 from datetime import timedelta
 from zoneinfo import ZoneInfo
@@ -58,13 +58,6 @@ def resolution(mailbox: Mailbox) -> str:
         f"{element_of('EmailAddress', mailbox.address)}<t:RoutingType>SMTP</t:RoutingType>"
         "<t:MailboxType>Mailbox</t:MailboxType></t:Mailbox></t:Resolution>"
     )
-
-
-def get_user_configuration(context: Context) -> str:
-    """The settings a client keeps in a folder; nobody keeps any here."""
-    one_child(context.element, M + "UserConfigurationName")
-    message = failure("GetUserConfiguration", "ErrorItemNotFound")
-    return response("GetUserConfiguration", [message])
 
 
 def get_server_time_zones(context: Context) -> str:

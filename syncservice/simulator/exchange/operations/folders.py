@@ -126,10 +126,7 @@ def apply(mailbox: Mailbox, folder: Folder, update: Element) -> None:
     if path.name == "FolderClass":
         folder.folder_class = text
         return
-    siblings = folder.parent.subfolders if folder.parent else []
-    if any(other is not folder and other.name.lower() == text.lower() for other in siblings):
-        raise EwsError("ErrorFolderExists")
-    folder.name = text
+    mailbox.rename_folder(folder, text)
 
 
 def move_folder(context: Context) -> str:
