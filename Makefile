@@ -39,6 +39,8 @@ bench: .venv/installed-dev  ## A line a bench
 	$(BIN)/python -m bench.isolation
 	$(BIN)/python -m bench.intervals --mailboxes 10000
 	$(BIN)/python -m bench.incoming_exchange
+	$(BIN)/python -m bench.incoming_pop3
+	$(BIN)/python -m bench.track_now
 	$(BIN)/python -m bench.first_visit
 	$(BIN)/python -m bench.crowds
 	$(BIN)/python -m bench.history

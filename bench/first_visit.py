@@ -43,13 +43,15 @@ def _measure(address: str, messages: int, profile) -> None:
     from django.db.models import F, Sum
     from django.db.models.functions import Now
 
-    from syncservice.mailboxes.administration import add_mailbox
+    from syncservice.crm.models import IncomingFilter
+    from syncservice.mailboxes.administration import add_mailbox, change_owner
     from syncservice.mailboxes.models import RemoteItem, Schedule, VisitStatistics
     from workers import mailboxes
 
     _truncate()
     mailboxes.BUDGET = dataclasses.replace(mailboxes.BUDGET, messages=messages // VISITS)
-    add_mailbox(address, profile)
+    box = add_mailbox(address, profile)
+    change_owner(box, "bench", incoming_filter=IncomingFilter.ALL)
     speeds: list[float] = []
     stored = 0
     with _memory() as memory:

@@ -119,7 +119,7 @@ def _acts() -> dict[str, Act]:
 
     Schedule.objects.filter(mailbox=1).update(claimed_at="2026-01-01T00:00Z")
     claim = Claim(1, Lane.INCOMING, Schedule.objects.get(mailbox=1).fence)
-    inbox = Inbox(claim, None, 5)
+    inbox = Inbox(claim, 5)
     bad = Fault(
         code="email.test", nature=Nature.TRANSIENT, scope=Scope.EMAIL, provenance=Provenance.US,
         text="bad",

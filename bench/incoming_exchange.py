@@ -38,12 +38,13 @@ def main() -> None:
 
         ours, share, peer_all, peer_only = [], [], [], []
         for address in boxes:  # in turn, so that a noisy moment hits them all
+            _begin_anew(address, profile)
             cpu = control.statistics().cpu_seconds
-            seconds = _timed(lambda: _first_visit(address, profile))  # noqa: B023 # called at once
+            seconds = timed(visit_due)
             share.append((control.statistics().cpu_seconds - cpu) / seconds)
             ours.append(options.messages / seconds)
-            peer_all.append(options.messages / _timed(lambda: _read_all(url, address)))  # noqa: B023
-            peer_only.append(options.messages / _timed(lambda: _read_only(url, address)))  # noqa: B023
+            peer_all.append(options.messages / timed(lambda: _read_all(url, address)))  # noqa: B023
+            peer_only.append(options.messages / timed(lambda: _read_only(url, address)))  # noqa: B023
         requests, visits = _idle(control, boxes[0], options.idle_visits)
 
         median = statistics.median
@@ -89,17 +90,18 @@ def exchange_profile(url: str):
     )
 
 
-def _first_visit(address: str, profile) -> None:
-    """Visit a new mailbox as a worker does: claim, slot, visit, outcome."""
-    from syncservice.crm.models import Email
-    from syncservice.mailboxes.administration import add_mailbox
+def _begin_anew(address: str, profile) -> None:
+    """Make a mailbox that was never read, in an empty CRM."""
+    from syncservice.crm.models import Email, IncomingFilter
+    from syncservice.mailboxes.administration import add_mailbox, change_owner
 
     Email.objects.all().delete()
-    add_mailbox(address, profile)
-    visit_due()
+    box = add_mailbox(address, profile)
+    change_owner(box, "bench", incoming_filter=IncomingFilter.ALL)
 
 
 def visit_due() -> int:
+    """Make the visits that are due, as workers do: claim, slot, visit, outcome."""
     from datetime import timedelta
 
     from syncservice.mailboxes.schedule import claim_due
@@ -124,7 +126,7 @@ def _idle(control, address: str, visits: int) -> tuple[float, float]:
             ours.update(due_at=Now())
             visit_due()
 
-    seconds = _timed(again)
+    seconds = timed(again)
     last = VisitStatistics.objects.filter(mailbox__email_address=address).order_by("-fence")
     counts = list(last.values_list("requests", flat=True)[:visits])
     return statistics.mean(counts), visits / seconds
@@ -156,7 +158,7 @@ def _account(url: str, address: str):
     return Account(address, config=config, access_type=IMPERSONATION)
 
 
-def _timed(work: Callable[[], None]) -> float:
+def timed(work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began

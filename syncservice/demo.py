@@ -92,10 +92,11 @@ def take_account(control: SimulatorControl, addresses: list[str]) -> Account:
     """Look up every message of the simulator in the CRM."""
     from syncservice.alerts.models import ItemFailure
     from syncservice.crm.models import Email
-    from syncservice.mailboxes.models import RemoteItem
+    from syncservice.mailboxes.models import DeclinedItem, RemoteItem
 
     linked = set(RemoteItem.objects.values_list("item_id", flat=True))
-    reasons = dict(ItemFailure.objects.values_list("item_id", "reason"))
+    reasons = {item.item_id: str(item.get_reason_display()) for item in DeclinedItem.objects.all()}
+    reasons |= dict(ItemFailure.objects.values_list("item_id", "reason"))
     account = Account(emails=Email.objects.count())
     for address in addresses:
         for item in control.items(address, "inbox"):
@@ -154,8 +155,8 @@ def _fill(control: SimulatorControl, mail: dict[str, list[bytes]]) -> None:
 
 def _make_records(addresses: list[str], url: str) -> None:
     """Make the profile and, for every mailbox, its user or (every tenth) its queue."""
-    from syncservice.crm.models import Queue
-    from syncservice.mailboxes import administration
+    from syncservice.crm.models import IncomingFilter, Queue
+    from syncservice.mailboxes import administration, audit
 
     profile = administration.save_profile(
         "Simulated Exchange",
@@ -164,11 +165,14 @@ def _make_records(addresses: list[str], url: str) -> None:
         password=SERVICE_PASSWORD,
         use_impersonation=True,
     )
+    # Whatever arrives is to be seen: the invented users write to each other, too.
+    administration.change_organisation(audit.COMMAND_LINE, internal_email_is_two_activities=True)
     for number, address in enumerate(addresses, start=1):
         queue = None
         if number % 10 == 0:
             queue = Queue.objects.create(name=f"Queue {number // 10}", email_address=address)
-        administration.add_mailbox(address, profile, queue=queue)
+        box = administration.add_mailbox(address, profile, queue=queue)
+        administration.change_owner(box, audit.COMMAND_LINE, incoming_filter=IncomingFilter.ALL)
 
 
 def _watch(

@@ -105,7 +105,7 @@ VISIT_BYTES = read.integer("VISIT_BYTES", 2 * 2**30, least=2**20, most=2**40, un
 #: Change ids asked for in one request (EWS allows 512).
 PAGE_IDS = read.integer("PAGE_IDS", 256, least=1, most=512, unit="ids")
 #: Messages fetched and stored together, at most.
-BATCH_MESSAGES = read.integer("BATCH_MESSAGES", 50, least=1, most=512, unit="messages")
+BATCH_MESSAGES = read.integer("BATCH_MESSAGES", 100, least=1, most=512, unit="messages")
 #: Bytes fetched and stored together; what a worker holds in memory is a few times this.
 BATCH_BYTES = read.integer("BATCH_BYTES", 16 * 2**20, least=2**16, most=2**30, unit="bytes")
 #: A larger message is not fetched; it becomes an item failure.
@@ -205,6 +205,9 @@ STATISTICS_DAYS = read.integer("STATISTICS_DAYS", 14, least=1, most=3650, unit="
 #: Days that a resolved or given-up item failure is kept (the reference keeps 3, F261).
 ITEM_FAILURE_DAYS = read.integer("ITEM_FAILURE_DAYS", 30, least=1, most=3650, unit="days")
 
+#: Days that is kept why a message is not in the CRM; of POP3 as long as it lies on the server.
+DECLINED_DAYS = read.integer("DECLINED_DAYS", 90, least=1, most=3650, unit="days")
+
 #: Days that an alert is kept after its end (F232).
 ALERT_DAYS = read.integer("ALERT_DAYS", 30, least=1, most=3650, unit="days")
 
@@ -227,6 +230,10 @@ EXCHANGE_USERNAME = read.text("EXCHANGE_USERNAME", "")
 EXCHANGE_PASSWORD = read.text("EXCHANGE_PASSWORD", "")
 #: Addresses of the mailboxes to keep in step, commas between.
 EXCHANGE_MAILBOXES = read.names("EXCHANGE_MAILBOXES", "")
+#: Which of their email becomes records, for mailboxes that are made by this list (F100).
+EXCHANGE_TRACK = read.choice(
+    "EXCHANGE_TRACK", "in-response", ("all", "in-response", "from-people", "from-records", "none")
+)
 #: Whether the server's certificate is verified. Leave it on.
 EXCHANGE_VERIFY_TLS = read.boolean("EXCHANGE_VERIFY_TLS", True)
 

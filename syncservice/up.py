@@ -148,7 +148,8 @@ def _ensure_exchange() -> None:
     """
     from django.conf import settings
 
-    from syncservice.mailboxes import administration
+    from syncservice.domain.acceptance import Filter
+    from syncservice.mailboxes import administration, audit
     from syncservice.mailboxes.models import Mailbox
 
     if not settings.EXCHANGE_URL:
@@ -163,4 +164,6 @@ def _ensure_exchange() -> None:
     )
     for address in settings.EXCHANGE_MAILBOXES:
         if not Mailbox.objects.filter(email_address__iexact=address).exists():
-            administration.add_mailbox(address, profile)
+            mailbox = administration.add_mailbox(address, profile)
+            wanted = Filter[settings.EXCHANGE_TRACK.replace("-", "_").upper()]
+            administration.change_owner(mailbox, audit.COMMAND_LINE, incoming_filter=wanted)

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from itertools import count
 
-from syncservice.crm.models import User
+from syncservice.crm.models import IncomingFilter, Queue, User
 from syncservice.domain.polling import Rest
 from syncservice.mailboxes import administration, directions, schedule
 from syncservice.mailboxes.models import Direction, EmailServerProfile, Lane, Mailbox
@@ -28,21 +28,40 @@ def profile(**fields) -> EmailServerProfile:
     )
 
 
-def mailbox(*, enabled: bool = True, **fields) -> Mailbox:
-    """A planned mailbox of a new user, due now unless it is not `enabled`."""
+def mailbox(*, enabled: bool = True, owner: User | Queue | None = None, **fields) -> Mailbox:
+    """A planned mailbox, due now unless it is not `enabled`; of a new user who wants all email."""
     number = next(_numbers)
-    address = fields.pop("email_address", f"user{number}@example.test")
-    user = User.objects.create(username=f"user{number}", email=address)  # its mailbox comes along
-    box = administration.mailbox_of(user)
+    address = fields.pop("email_address", "") or (owner and administration.address_of(owner))
+    address = address or f"user{number}@example.test"
+    if owner is None:  # its mailbox comes along
+        wanted = fields.pop("incoming_filter", IncomingFilter.ALL)
+        owner = User.objects.create(username=f"user{number}", email=address, incoming_filter=wanted)
+    box = administration.mailbox_of(owner)
     fields.setdefault("approval", Mailbox.Approval.APPROVED)
     fields["profile"] = fields.get("profile") or profile()
-    for name, value in {"name": address, "process_email_from": None, **fields}.items():
+    fields = {"name": address, "email_address": address, "process_email_from": None, **fields}
+    for name, value in fields.items():
         setattr(box, name, value)
     box.save()
     if enabled:
         directions.enable([box.pk], [Direction.Kind.INCOMING], "tests")
     schedule.plan([box.pk])
     return box
+
+
+def user(address: str, **fields) -> User:
+    """A user who wants all email, and whose mailbox may be read; nobody visits it."""
+    fields.setdefault("incoming_filter", IncomingFilter.ALL)
+    found = User.objects.create(username=address, email=address, **fields)
+    mailbox(owner=found, enabled=False)
+    return found
+
+
+def queue(address: str, **fields) -> Queue:
+    """A queue, as `user`."""
+    found = Queue.objects.create(name=address, email_address=address, **fields)
+    mailbox(owner=found, enabled=False)
+    return found
 
 
 def claim(box: Mailbox, lease: timedelta = LEASE) -> Claim:

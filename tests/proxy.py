@@ -16,10 +16,14 @@ class Mood(enum.Enum):
 
 
 class Proxy:
-    """A context manager; `delay` seconds pass before each piece of an answer goes on."""
+    """A context manager; `delay` seconds pass before each piece of an answer goes on.
 
-    def __init__(self, url: str) -> None:
+    With `lost_at`, a connection ends in the place of words of the client that begin so.
+    """
+
+    def __init__(self, url: str, lost_at: bytes | None = None) -> None:
         self._target = urlsplit(url)
+        self._lost_at = lost_at
         self.mood = Mood.RELAYS
         self.delay = 0.0
         self._port = 0
@@ -87,6 +91,8 @@ class Proxy:
     ) -> None:
         with suppress(OSError):
             while piece := await source.read(65536):
+                if not answers and self._lost_at and piece.startswith(self._lost_at):
+                    break
                 if answers and self.delay:
                     await asyncio.sleep(self.delay)
                 while self.mood is Mood.MUTE:

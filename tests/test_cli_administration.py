@@ -59,6 +59,8 @@ def test_a_profile_is_set_shown_and_listed():
     (listed,) = told("profile", "list")
     assert (listed["name"], listed["active"], listed["mailboxes"]) == ("Post", False, 0)
     assert EmailServerProfile.objects.get().password == "s3cret-word"
+    done("profile", "set", "Post", "--type", "imap-smtp", "--url", "imap.example.test")
+    assert told("profile", "show", "Post")["server_type"] == "other (IMAP/SMTP)"
 
 
 def test_a_profile_is_warned_of_at_once():

@@ -62,6 +62,7 @@ def test_up_fetches_mail_of_the_exchange_that_env_names_and_stops_in_order(tmp_p
         (tmp_path / ".env").write_text(
             f"EXCHANGE_URL={simulator.ews_url}\nEXCHANGE_USERNAME=svc\n"
             "EXCHANGE_PASSWORD=pass-word-1\nEXCHANGE_MAILBOXES=ann@example.test\n"
+            "EXCHANGE_TRACK=all\n"
             f"WEB_BIND=127.0.0.1:{port}\nMAILBOXES_CONCURRENCY=1\n"
         )
         log = tmp_path / "up.log"

@@ -79,6 +79,11 @@ app.conf.update(
             "schedule": 2.0,
             "options": {"expires": 10},
         },
+        "track-requested": {
+            "task": "async_operations.track_requested",
+            "schedule": 1.0,
+            "options": {"expires": 10},
+        },
         "watch-profiles": {
             "task": "async_operations.watch_profiles",
             "schedule": 60.0,

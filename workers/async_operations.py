@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -15,23 +15,36 @@ from django.db.models.functions import Now
 from syncservice.alerts import alert_mail, alerts, watch
 from syncservice.alerts.models import Alert, ItemFailure
 from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
-from syncservice.mailboxes import administration, connection_tests, directions, server_health
+from syncservice.mailboxes import (
+    administration,
+    connection_tests,
+    directions,
+    schedule,
+    server_health,
+    tracking,
+)
 from syncservice.mailboxes.connection_tests import DueConnectionTest
 from syncservice.mailboxes.directions import DueTest
 from syncservice.mailboxes.models import (
     ConnectionTest,
+    DeclinedItem,
     EmailServerProfile,
+    Lane,
     Mailbox,
     Organisation,
+    TrackRequest,
     VisitStatistics,
 )
+from syncservice.mailboxes.schedule import ClaimLost
 from syncservice.servers import registry
 from syncservice.sync import enablement
+from syncservice.sync import outcome as outcomes
 from syncservice.sync.enablement import Retries, Ways
 from workers.app import app
 from workers.heartbeat import Heartbeat
 from workers.shutdown import is_stopping
 from workers.slots import slots
+from workers.visits import visit_within_slots
 
 log = structlog.get_logger()
 
@@ -40,6 +53,7 @@ RETRIES = Retries(settings.TEST_ATTEMPTS, settings.TEST_RETRY)
 TEST_LEASE = settings.ASYNC_OPERATIONS_HARD_LIMIT + timedelta(seconds=10)
 #: A task works so long through what is due, then leaves room for others on its queue.
 TESTS_BUDGET_SECONDS = 60
+TRACKED_AT_ONCE = 100  # mailboxes
 #: So long each kind of row is tidied up; all together stay under the soft limit.
 TIDYING_SECONDS = 30
 #: Rows of one statement of tidying up: a table of millions is not held in one transaction.
@@ -149,6 +163,40 @@ def _look(mailbox: Mailbox, profile: EmailServerProfile) -> tuple[Fault | None, 
     return None, request, response
 
 
+@app.task(name="async_operations.track_requested")
+def track_requested() -> None:
+    """Bring in the messages that people asked for; several tasks share them out.
+
+    What can't be had now is left to the mailbox's next visit.
+    """
+    end = time.monotonic() + TESTS_BUDGET_SECONDS
+    for mailbox_id in tracking.requested(TRACKED_AT_ONCE):
+        if time.monotonic() > end or is_stopping():
+            return
+        with structlog.contextvars.bound_contextvars(mailbox_id=mailbox_id), suppress(ClaimLost):
+            _track(mailbox_id)
+
+
+def _track(mailbox_id: int) -> None:
+    found = schedule.claim_now(mailbox_id, Lane.INCOMING, settings.CLAIM_LEASE)
+    if found is None:
+        return  # the visit that goes on just now looks for requests between its batches
+    claim, rest = found
+    begun = schedule.begin(claim, settings.CLAIM_LEASE)
+    outcome = None
+    if begun.wait is None:
+        outcome = visit_within_slots(begun, only_requests=True)
+    outcomes.postpone(begun.claim, rest.length, rest.reason)
+    if outcome is None or outcome.fault is not None:
+        tracking.are_tried(mailbox_id)
+    log.info(
+        "message.tracked",
+        stored=outcome.stored if outcome else 0,
+        fault=outcome.fault.code if outcome and outcome.fault else None,
+        limit=outcome.limit.code if outcome and outcome.limit else None,
+    )
+
+
 _STOPPED = Fault(
     code="limit.stopped",
     nature=Nature.LIMITED,
@@ -211,8 +259,16 @@ def apply_retention() -> None:
         visits=_delete_older(VisitStatistics.objects, "finished_at", settings.STATISTICS_DAYS),
         item_failures=_delete_older(at_rest, "last_seen_at", settings.ITEM_FAILURE_DAYS),
         alerts=_delete_older(Alert.objects, "ended_at", settings.ALERT_DAYS),
+        declined=_delete_older(_forgettable(), "declined_at", settings.DECLINED_DAYS),
+        track_requests=_delete_older(TrackRequest.objects, "ended_at", settings.DECLINED_DAYS),
         mailboxes_provided=_tidy_up(lambda: administration.provide_missing(PROVIDED_AT_ONCE)),
     )
+
+
+def _forgettable() -> Any:
+    """Return decisions that may be forgotten: POP3 lists its messages at every visit."""
+    pop3 = EmailServerProfile.ServerType.POP3_SMTP
+    return DeclinedItem.objects.exclude(mailbox__profile__server_type=pop3)
 
 
 def _delete_older(rows: Any, moment: str, days: int) -> int:

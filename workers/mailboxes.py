@@ -1,43 +1,26 @@
 """Queue `mailboxes`: visits."""
 
-import dataclasses
 import socket
-import time
 from contextlib import suppress
 from datetime import timedelta
 
 import structlog
-from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
-from syncservice.domain.faults import Fault, FaultError, Nature, Patience, Provenance, Scope
+from syncservice.domain.faults import Patience
 from syncservice.domain.polling import Pace
 from syncservice.mailboxes import schedule
-from syncservice.mailboxes.models import EmailServerProfile, Lane, MailboxMapping
+from syncservice.mailboxes.models import EmailServerProfile, Lane
 from syncservice.mailboxes.schedule import Begun, Claim, ClaimLost
-from syncservice.servers import registry
 from syncservice.sync import outcome as outcomes
-from syncservice.sync.incoming_email import Inbox
-from syncservice.sync.visit import Budget, Outcome
-from syncservice.sync.visit import visit as make_visit
 from workers.app import app
-from workers.heartbeat import Heartbeat
 from workers.shutdown import is_stopping
-from workers.slots import slots as cluster_slots
 from workers.task import DATABASE_FAILED, first_line
+from workers.visits import visit_within_slots
 
 log = structlog.get_logger()
 
-BUDGET = Budget(
-    duration=settings.VISIT_BUDGET,
-    messages=settings.VISIT_MESSAGES,
-    bytes=settings.VISIT_BYTES,
-    page_ids=settings.PAGE_IDS,
-    batch_messages=settings.BATCH_MESSAGES,
-    batch_bytes=settings.BATCH_BYTES,
-    message_bytes=settings.MESSAGE_BYTES,
-)
 PATIENCE = Patience(
     attempts=settings.FAULT_ATTEMPTS,
     retry=settings.FAULT_RETRY,
@@ -86,7 +69,7 @@ def _visit(begun: Begun) -> None:
     if begun.wait is not None:
         _postpone(claim, begun.wait, f"the server is left alone for a while: {begun.wait_reason}")
         return
-    outcome = _visit_within_slot(begun)
+    outcome = visit_within_slots(begun)
     if outcome.limit is not None and not outcome.requests:
         _postpone(claim, outcome.limit.retry_after or timedelta(0), outcome.limit.text)
         return
@@ -100,6 +83,7 @@ def _visit(begun: Begun) -> None:
         linked=outcome.linked,
         failed=outcome.failed,
         gone=outcome.gone,
+        declined=outcome.declined,
         fault=outcome.fault.code if outcome.fault else None,
         seconds=round(outcome.seconds, 3),
         rest_seconds=rest.length.total_seconds(),
@@ -109,52 +93,6 @@ def _visit(begun: Begun) -> None:
 def _postpone(claim: Claim, wait: timedelta, reason: str) -> None:
     outcomes.postpone(claim, wait, reason)
     log.info("visit.postponed", reason=reason, wait_seconds=wait.total_seconds())
-
-
-def _visit_within_slot(begun: Begun) -> Outcome:
-    """Make the visit inside its connection slots; a limit that forbids it is in the outcome."""
-    claim = begun.claim
-    mapping = MailboxMapping.objects.filter(mailbox=begun.mailbox, ended_at=None).first()
-    queue_id = mapping.queue_id if mapping else None
-    inbox = Inbox(claim, queue_id, settings.ITEM_ATTEMPTS, begun.mailbox.email_since)
-    # After a visit that died, one message at a time: what killed it then stands alone.
-    budget = dataclasses.replace(BUDGET, batch_messages=1) if begun.crashes else BUDGET
-    slots = cluster_slots()
-    accounts = registry.accounts(begun.mailbox, begun.connections)
-    holder = f"{claim.mailbox_id}:{claim.lane}:{claim.fence}"
-    profile = begun.profile
-    admit = slots.meter(str(profile.pk), profile.maximum_requests_per_second)
-
-    def renew() -> None:
-        if schedule.renew(claim, settings.CLAIM_LEASE):
-            slots.take(accounts, holder)
-
-    try:
-        with (
-            slots.hold(accounts, holder),
-            Heartbeat(renew, settings.CLAIM_LEASE.total_seconds() / 3, settings.STOP_PATIENCE),
-        ):
-            registry.discover_once(begun.mailbox, slots)
-            with registry.incoming(begun.mailbox, admit) as gateway:
-                return make_visit(gateway, inbox, budget, time.monotonic, is_stopping)
-    except FaultError as error:
-        if error.fault.nature is Nature.LIMITED:
-            return Outcome(limit=error.fault)
-        return Outcome(fault=error.fault)
-    except SoftTimeLimitExceeded:
-        if is_stopping():
-            return Outcome(stopped=True, more_left=True)
-        return Outcome(fault=_TIMED_OUT)
-
-
-_TIMED_OUT = Fault(
-    code="visit.timed_out",
-    nature=Nature.TRANSIENT,
-    scope=Scope.MAILBOX,
-    provenance=Provenance.US,
-    text="the visit took longer than MAILBOXES_SOFT_LIMIT_SECONDS and was ended; "
-    "what it had stored stays",
-)
 
 
 def _pace(profile: EmailServerProfile) -> Pace:

@@ -1,13 +1,16 @@
 """Administration of item failures and alerts, to read and search."""
 
 from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from syncservice.alerts import alerts, item_failures
 from syncservice.alerts.models import Alert, ItemFailure
+from syncservice.mailboxes import tracking
 from syncservice.mailboxes.admin import ReadOnlyAdmin
+from syncservice.mailboxes.models import DeclinedItem
 
 
 @admin.register(ItemFailure)
@@ -35,6 +38,35 @@ class ItemFailureAdmin(ReadOnlyAdmin):
     @admin.action(description=_("Dismiss"), permissions=["act"])
     def dismiss(self, request: HttpRequest, chosen: QuerySet[ItemFailure]) -> None:
         item_failures.dismiss(list(chosen.values_list("pk", flat=True)))
+
+
+@admin.register(DeclinedItem)
+class DeclinedItemAdmin(ReadOnlyAdmin):
+    """Why messages are not in the CRM."""
+
+    actions = ["track"]
+    exclude = ["subject", "answers"]
+    list_display = ["declined_at", "mailbox", "sender", "masked", "received_at", "reason"]
+    list_filter = ["reason"]
+    list_select_related = ["mailbox"]
+    search_fields = ["mailbox__email_address", "sender", "message_id"]
+    ordering = ["-declined_at"]
+
+    @admin.display(description=_("subject"))
+    def masked(self, item: DeclinedItem) -> str:
+        """The subject is for its owner's eyes only (F305)."""
+        return item_failures.MASK
+
+    def has_act_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("mailboxes.change_mailbox")
+
+    @admin.action(description=_("Store in the CRM after all"), permissions=["act"])
+    def track(self, request: HttpRequest, chosen: QuerySet[DeclinedItem]) -> None:
+        for item in chosen.select_related("mailbox"):
+            try:
+                tracking.track_now(item.mailbox, request.user.get_username(), item_id=item.item_id)
+            except ValidationError as error:
+                self.message_user(request, " ".join(error.messages), messages.ERROR)
 
 
 @admin.register(Alert)

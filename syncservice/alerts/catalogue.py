@@ -6,7 +6,7 @@ Codes are stable: they are stored with alerts, and pages link to their anchors i
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from syncservice.alerts.entries import exchange, network, own, pop3, smtp
+from syncservice.alerts.entries import exchange, imap, network, own, pop3, smtp
 from syncservice.alerts.entries.entry import Entry
 
 
@@ -24,6 +24,7 @@ class Family:
 FAMILIES = (
     Family("exchange", "Exchange", ("exchange",), exchange.ANY, exchange.ENTRIES),
     Family("pop3", "POP3", ("pop3",), pop3.ANY, pop3.ENTRIES),
+    Family("imap", "IMAP", ("imap",), imap.ANY, imap.ENTRIES),
     Family("smtp", "SMTP", ("smtp",), smtp.ANY, smtp.ENTRIES),
     Family("visit", "Visits", ("visit",), own.ANY["visit"], own.VISITS),
     Family("mailbox", "Mailboxes", ("mailbox",), own.ANY["mailbox"], own.MAILBOXES),
@@ -33,7 +34,7 @@ FAMILIES = (
     Family("limit", "Limits", ("slots", "rate", "redis"), own.ANY["limit"], own.LIMITS),
 )
 OTHER = Family("other", "Other codes", (), own.ANY[""], {})
-#: The same behind three prefixes.
+#: The same behind four prefixes.
 NETWORK: Mapping[str, Entry] = network.ENTRIES
 
 ENTRIES: Mapping[str, Entry] = {

@@ -29,12 +29,16 @@ class ItemFailure(models.Model):
 
     mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="item_failures")
     item_id = models.TextField()
+    folder = models.CharField(max_length=400, default="inbox")  # as `FolderCursor` names it
+    tracking = models.CharField(max_length=10, blank=True)  # of RemoteItem; '': as its folder says
     subject = models.TextField(blank=True)  # for its owner's eyes only; '': not known
     code = models.CharField(max_length=100)
     reason = models.TextField()
     state = models.CharField(max_length=10, choices=State)
     size = models.PositiveBigIntegerField(default=0)  # bytes, as the server counts; 0: not known
     attempts = models.PositiveIntegerField(default=1)
+    #: The message shows in its mailbox that it could not be stored (F117).
+    is_marked = models.BooleanField(default=False)
     first_seen_at = models.DateTimeField(db_default=Now(), editable=False)
     last_seen_at = models.DateTimeField(db_default=Now())
 

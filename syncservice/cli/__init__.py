@@ -15,7 +15,9 @@ from django.db import DatabaseError
 
 from syncservice.cli.alerts import alerts, failures
 from syncservice.cli.django_setup import set_up_django
+from syncservice.cli.folders import folder
 from syncservice.cli.keys import keys
+from syncservice.cli.mail import mail
 from syncservice.cli.mailboxes import mailbox
 from syncservice.cli.organisation import organisation
 from syncservice.cli.profiles import profile
@@ -128,5 +130,5 @@ def manage(arguments: Sequence[str]) -> None:
     execute_from_command_line(["syncservice manage", *arguments])
 
 
-for group in (keys, profile, mailbox, organisation, alerts, failures):
+for group in (keys, profile, mailbox, mail, folder, organisation, alerts, failures):
     cli.add_command(group)

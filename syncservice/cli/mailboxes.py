@@ -21,6 +21,9 @@ METHODS = {
     "outgoing": {"none": 0, "server-side": 2},
     "act": {"server-side": 1, "none": 2},
 }
+#: What of its owner's email becomes records (F100).
+TRACK = {"all": 0, "in-response": 1, "from-people": 2, "from-records": 3, "none": 4}
+UNKNOWN_SENDERS = {"nothing": 0, "contact": 1, "lead": 2}
 
 
 @click.group()
@@ -64,6 +67,7 @@ def _ids(
 @click.option("--queue", "queue_name", help="CRM queue, made if there is none, instead of a user.")
 @click.option("--forward", is_flag=True, help="Collects what rules forward; belongs to nobody.")
 @click.option("--take-over", is_flag=True, help="Yes, end the former mapping and what it kept.")
+@click.option("--track", type=click.Choice(list(TRACK)), help="Which email becomes records.")
 def add_mailbox(
     address: str,
     profile_name: str,
@@ -71,13 +75,14 @@ def add_mailbox(
     queue_name: str | None,
     forward: bool,
     take_over: bool,
+    track: str | None,
 ) -> None:
     """Add the mailbox ADDRESS, approved, and read its email; or give it to another owner."""
     set_up_django()
     from django.db import transaction
 
     from syncservice.crm.models import Queue
-    from syncservice.mailboxes import administration
+    from syncservice.mailboxes import administration, audit
 
     if bool(username) + bool(queue_name) + forward > 1:
         raise click.UsageError("a mailbox is a user's or a queue's, or a forward mailbox: give one")
@@ -90,12 +95,16 @@ def add_mailbox(
             if queue_name:
                 given = {"email_address": address}
                 queue, _ = Queue.objects.get_or_create(name=queue_name, defaults=given)
-            administration.add_mailbox(
+            box = administration.add_mailbox(
                 address, profile, user=user, queue=queue, take_over=take_over, **more
             )
+            if track:
+                administration.change_owner(box, audit.COMMAND_LINE, incoming_filter=TRACK[track])
     except administration.TakeOverQuestion as question:
         raise _unanswered(question) from question
-    click.echo(f"Added {address}; it is due now")
+    owner = administration.owner_of(box)
+    wanted = f"; tracked is {owner.get_incoming_filter_display()}" if owner else ""
+    click.echo(f"Added {address}; it is due now{wanted}")
 
 
 @mailbox.command("map")
@@ -137,6 +146,10 @@ def _unanswered(question: Exception) -> click.ClickException:
 @click.option("--ask-password", is_flag=True, help="Ask for the password, or read it from stdin.")
 @click.option("--email-from", type=click.DateTime(), help="Leave older email alone; UTC.")
 @click.option("--delete-after-processing/--keep-after-processing", "deletes", default=None)
+@click.option("--track", type=click.Choice(list(TRACK)), help="Which email becomes records.")
+@click.option(
+    "--unknown-sender", type=click.Choice(list(UNKNOWN_SENDERS)), help="What such a sender becomes."
+)
 def set_mailbox(
     address: str,
     new_address: str | None,
@@ -145,6 +158,8 @@ def set_mailbox(
     ask_password: bool,
     email_from: Any,
     deletes: bool | None,
+    track: str | None,
+    unknown_sender: str | None,
     **methods: str | None,
 ) -> None:
     """Change the mailbox ADDRESS."""
@@ -170,10 +185,17 @@ def set_mailbox(
         fields["process_email_from"] = email_from.replace(tzinfo=UTC)
     if deletes is not None:
         fields["delete_after_processing"] = deletes
+    of_owner: dict[str, Any] = {}
+    if track:
+        of_owner["incoming_filter"] = TRACK[track]
+    if unknown_sender:
+        of_owner["automatic_record"] = UNKNOWN_SENDERS[unknown_sender]
     with transaction.atomic():
         box = administration.change_mailbox(mailbox_at(address), audit.COMMAND_LINE, **fields)
         if new_address is not None:
             administration.change_address(box, new_address, audit.COMMAND_LINE)
+        if of_owner:
+            administration.change_owner(box, audit.COMMAND_LINE, **of_owner)
     click.echo(f"Saved {box}; test and enable it with `syncservice mailbox test {box}`")
 
 

@@ -1,5 +1,6 @@
 """`syncservice organisation`: settings of the whole organisation."""
 
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -33,19 +34,55 @@ def show(as_json: bool) -> None:
     show_sheet(facts, as_json)
 
 
+#: Options of `organisation set`, and the columns they change.
+SWITCHES = {
+    "approve-users": "approves_users",
+    "approve-queues": "approves_queues",
+    "alerts-errors": "alerts_errors",
+    "alerts-warnings": "alerts_warnings",
+    "alerts-information": "alerts_information",
+    "notify-mailbox-owners": "notifies_mailbox_owners",
+    "correlate-conversations": "correlates_conversations",
+    "tracking-tokens": "uses_tracking_tokens",
+    "smart-matching": "uses_smart_matching",
+    "internal-as-two-activities": "internal_email_is_two_activities",
+    "internal-to-queues": "internal_email_to_queues",
+    "unresolve-several-recipients": "unresolves_several_recipients",
+    "unresolve-several-senders": "unresolves_several_senders",
+    "resolve-alike": "resolves_alike",
+    "create-records": "creates_records",
+    "folder-tracking": "uses_folder_tracking",
+    "category-tracking": "uses_category_tracking",
+    "sent-items": "tracks_sent_items",
+}
+VALUES = {
+    "token-prefix": ("token_prefix", str),
+    "token-base": ("token_base", int),
+    "token-user-digits": ("token_user_digits", int),
+    "token-counter-digits": ("token_counter_digits", int),
+    "smart-matching-noise": ("hash_filter", str),
+    "smart-matching-words": ("hash_max_count", int),
+    "smart-matching-words-apart": ("hash_delta_subject_count", int),
+    "smart-matching-addresses": ("hash_min_address_count", int),
+    "attachment-kilobytes": ("attachment_kilobytes", int),
+}
+
+
+def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command an option for each setting."""
+    for flag, column in SWITCHES.items():
+        command = click.option(f"--{flag}/--no-{flag}", column, default=None)(command)
+    for name, (column, kind) in VALUES.items():
+        command = click.option(f"--{name}", column, type=kind)(command)
+    return command
+
+
 @organisation.command("set")
 @click.option("--default-profile", help="Email server profile of new mailboxes.")
 @click.option("--default-incoming", type=click.Choice(list(METHODS["incoming"])))
 @click.option("--default-outgoing", type=click.Choice(list(METHODS["outgoing"])))
 @click.option("--default-act", type=click.Choice(list(METHODS["act"])))
-@click.option("--approve-users/--no-approve-users", "approves_users", default=None)
-@click.option("--approve-queues/--no-approve-queues", "approves_queues", default=None)
-@click.option("--alerts-errors/--no-alerts-errors", default=None)
-@click.option("--alerts-warnings/--no-alerts-warnings", default=None)
-@click.option("--alerts-information/--no-alerts-information", default=None)
-@click.option(
-    "--notify-mailbox-owners/--no-notify-mailbox-owners", "notifies_mailbox_owners", default=None
-)
+@settings_options
 def set_organisation(default_profile: str | None, **given: Any) -> None:
     """Change settings; those not named stay."""
     set_up_django()

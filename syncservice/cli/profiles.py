@@ -16,7 +16,7 @@ from syncservice.cli.records import profile_named, user_named
 
 #: Option's value -> value of the record.
 _CHOICES = {
-    "type": {"exchange": 0, "pop3-smtp": 1},
+    "type": {"exchange": 0, "pop3-smtp": 1, "imap-smtp": 4},
     "security": {"none": 0, "tls": 1, "starttls": 2},
     "authentication": {"detect": 0, "negotiate": 1, "ntlm": 2, "basic": 3},
     "credentials": {"mailbox": 0, "profile": 1, "integrated": 3, "none": 4},
@@ -52,7 +52,9 @@ def profile() -> None:
 @click.argument("name")
 @click.option("--type", type=_choice("type"))
 @click.option("--autodiscover/--no-autodiscover", default=None)
-@click.option("--url", help="https://mail.example.com/EWS/Exchange.asmx, or a POP3 server's name.")
+@click.option(
+    "--url", help="https://mail.example.com/EWS/Exchange.asmx, or a POP3 or IMAP server's name."
+)
 @click.option("--port", type=click.IntRange(1, 65535))
 @click.option("--security", type=_choice("security"))
 @click.option("--outgoing-location", help="An SMTP server's name.")

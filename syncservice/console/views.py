@@ -21,6 +21,7 @@ from django.views.decorators.http import require_safe
 
 from syncservice.alerts import overview as glance
 from syncservice.alerts.models import ItemFailure
+from syncservice.alerts.whereabouts import why_stored
 from syncservice.console import letter
 from syncservice.console.headers import FILE_POLICY, LETTER_POLICY
 from syncservice.console.standing import state_of, totals
@@ -121,6 +122,7 @@ def email(request: HttpRequest, email_id: UUID) -> HttpResponse:
     is_presentable = letter.is_presentable(found.html)
     context = {
         "email": found,
+        "why": why_stored(found),
         "parties": [
             (ActivityParty.Participation(part).label, list(people))
             for part, people in groupby(parties, lambda party: party.participation)

@@ -2,15 +2,22 @@
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
+from django.utils.translation import gettext_lazy as _
 
 from syncservice.crm.models import Account, Contact, Lead, Queue, User
 
-admin.site.register(User, UserAdmin)
+
+@admin.register(User)
+class CrmUserAdmin(UserAdmin):
+    fieldsets = (
+        *(UserAdmin.fieldsets or ()),
+        (_("Incoming email"), {"fields": ["incoming_filter", "automatic_record"]}),
+    )
 
 
 @admin.register(Queue)
 class QueueAdmin(admin.ModelAdmin):
-    list_display = ["name", "email_address", "owner"]
+    list_display = ["name", "email_address", "incoming_filter", "owner"]
     search_fields = ["name", "email_address"]
     autocomplete_fields = ["owner"]
 

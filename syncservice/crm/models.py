@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from django.contrib.auth.models import AbstractUser
 from django.contrib.postgres.fields import ArrayField
-from django.contrib.postgres.indexes import HashIndex
+from django.contrib.postgres.indexes import GinIndex, HashIndex
 from django.db import models
 from django.db.models.functions import Now, Upper
 from django.utils.translation import gettext_lazy as _
@@ -32,10 +32,35 @@ class KnowsStoredAddress(models.Model):
         return instance
 
 
+class IncomingFilter(models.IntegerChoices):
+    """Which incoming email of a user or a queue becomes a record (F100)."""
+
+    ALL = 0, _("all email")
+    IN_RESPONSE = 1, _("email in response to email of the CRM")
+    FROM_PEOPLE = 2, _("email from leads, contacts and accounts")
+    FROM_RECORDS = 3, _("email from any record that has an address")
+    NONE = 4, _("no email")
+
+
+class AutomaticRecord(models.IntegerChoices):
+    """What an unknown sender of a user's email becomes (F118)."""
+
+    NOTHING = 0, _("nothing")
+    CONTACT = 1, _("a contact")
+    LEAD = 2, _("a lead")
+
+
 class User(AbstractUser, KnowsStoredAddress):
     """A CRM user; the reference's system user."""
 
     ADDRESS = "email"
+
+    incoming_filter = models.SmallIntegerField(
+        _("track"), choices=IncomingFilter, default=IncomingFilter.IN_RESPONSE
+    )
+    automatic_record = models.SmallIntegerField(
+        _("an unknown sender becomes"), choices=AutomaticRecord, default=AutomaticRecord.NOTHING
+    )
 
     class Meta(AbstractUser.Meta):
         indexes = [models.Index(Upper("email"), name="users_by_address")]  # as `iexact` compares
@@ -55,6 +80,12 @@ class EmailEnabled(models.Model):
         abstract = True
 
 
+def indexes_of_addresses(name: str) -> list[models.Index]:
+    """Index each of a record's addresses, as `iexact` compares."""
+    fields = ("email_address", "email_address2", "email_address3")
+    return [models.Index(Upper(field), name=f"{name}_by_{field}") for field in fields]
+
+
 class Account(EmailEnabled):
     """A company."""
 
@@ -63,6 +94,7 @@ class Account(EmailEnabled):
     class Meta:
         verbose_name = _("account")
         verbose_name_plural = _("accounts")
+        indexes = indexes_of_addresses("accounts")
 
     def __str__(self) -> str:
         return self.name
@@ -87,6 +119,7 @@ class Contact(PersonalName, EmailEnabled):
     class Meta:
         verbose_name = _("contact")
         verbose_name_plural = _("contacts")
+        indexes = indexes_of_addresses("contacts")
 
 
 class Lead(PersonalName, EmailEnabled):
@@ -97,6 +130,7 @@ class Lead(PersonalName, EmailEnabled):
     class Meta:
         verbose_name = _("lead")
         verbose_name_plural = _("leads")
+        indexes = indexes_of_addresses("leads")
 
 
 class Queue(KnowsStoredAddress):
@@ -105,18 +139,64 @@ class Queue(KnowsStoredAddress):
     name = models.CharField(_("name"), max_length=200)
     email_address = models.EmailField(_("email address"), max_length=254, blank=True)
     owner = models.ForeignKey(User, models.PROTECT, null=True, blank=True, related_name="+")
+    incoming_filter = models.SmallIntegerField(
+        _("convert into activities"), choices=IncomingFilter, default=IncomingFilter.ALL
+    )
 
     class Meta:
         db_table = "crm_queue"
         verbose_name = _("queue")
         verbose_name_plural = _("queues")
+        indexes = [models.Index(Upper("email_address"), name="queues_by_address")]
 
     def __str__(self) -> str:
         return self.name
 
 
-class Email(models.Model):
+#: The relations of `Regarding`.
+REGARDING = ("regarding_account", "regarding_contact", "regarding_lead")
+
+
+class Regarding(models.Model):
+    """Which record something is about; at most one is set."""
+
+    regarding_account = models.ForeignKey(
+        Account, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    regarding_contact = models.ForeignKey(
+        Contact, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    regarding_lead = models.ForeignKey(
+        Lead, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+
+    REGARDING_IDS = tuple(f"{name}_id" for name in REGARDING)
+
+    class Meta:
+        abstract = True
+
+    @property
+    def regarding(self) -> Account | Contact | Lead | None:
+        return self.regarding_account or self.regarding_contact or self.regarding_lead
+
+
+class Email(Regarding):
     """An email activity (REFERENCE 2H). `html` is kept as it came and cleaned where it is shown."""
+
+    class Correlation(models.IntegerChoices):
+        """How the email that this one answers was found (F115); the codes are the reference's."""
+
+        NONE = 0, _("none")
+        SKIPPED = 1, _("skipped")
+        IN_REPLY_TO = 3, _("In-Reply-To or References")
+        TRACKING_TOKEN = 4, _("tracking token")
+        CONVERSATION_INDEX = 5, _("conversation index")
+        SMART_MATCHING = 6, _("smart matching")
+
+    class Notice(models.IntegerChoices):
+        NONE = 0, _("none")
+        ATTACHMENTS_BLOCKED = 1, _("some attachments are blocked")
+        BODY_TRUNCATED = 2, _("the body is cut")
 
     class Direction(models.IntegerChoices):
         INCOMING = 0, _("incoming")
@@ -143,7 +223,7 @@ class Email(models.Model):
     #: What makes it this message and no other, see `sync/incoming_email.py`.
     identity = models.CharField(max_length=64)
     message_id = models.TextField(blank=True)
-    in_reply_to = models.TextField(blank=True)
+    in_reply_to = models.TextField(blank=True)  # without the header, the last of `references`
     references = ArrayField(models.TextField(), default=list, blank=True)
     conversation_index = models.TextField(blank=True)
     subject = models.TextField(_("subject"), blank=True)
@@ -151,6 +231,31 @@ class Email(models.Model):
     html = models.TextField(blank=True)
     sent_at = models.DateTimeField(_("sent"), null=True)  # null: no readable Date header
     received_at = models.DateTimeField(_("received"), null=True)  # null: not received mail
+    owner = models.ForeignKey(User, models.PROTECT, null=True, blank=True, related_name="+")
+    #: Why it is here: who wanted it (at most one is set), and what it answers (F114, F115).
+    accepting_user = models.ForeignKey(
+        User, models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    accepting_queue = models.ForeignKey(
+        Queue, models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    correlation = models.SmallIntegerField(choices=Correlation, default=Correlation.NONE)
+    correlation_score = models.TextField(blank=True)  # in words, of smart matching
+    correlated_to = models.ForeignKey(
+        "self", models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    #: That which it answers by its own word: a header or the conversation index.
+    parent = models.ForeignKey(
+        "self", models.SET_NULL, null=True, blank=True, related_name="replies"
+    )
+    tracking_token = models.CharField(max_length=50, blank=True)
+    #: Hash of the first 22 bytes of the conversation index; null: it has none.
+    conversation_base = models.IntegerField(null=True)
+    #: What smart matching compares (2I, 3E); null: it was switched off.
+    subject_hashes = ArrayField(models.IntegerField(), null=True)
+    address_hashes = ArrayField(models.IntegerField(), null=True)
+    notice = models.SmallIntegerField(choices=Notice, default=Notice.NONE)
+    blocked_attachments = ArrayField(models.TextField(), default=list, blank=True)  # file names
     #: Sentences on what was repaired when a malformed message was read.
     repairs = ArrayField(models.TextField(), default=list, blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -164,6 +269,18 @@ class Email(models.Model):
             # Message ids come from strangers and may be longer than a B-tree entry can be.
             HashIndex(fields=["message_id"], name="email_by_message_id"),
             models.Index("received_at", "id", name="email_by_time"),
+            # A message that comes after its answers finds them by this.
+            HashIndex(fields=["in_reply_to"], name="email_by_in_reply_to"),
+            GinIndex(fields=["references"], name="email_by_references"),
+            models.Index(
+                "tracking_token", name="email_by_token", condition=~models.Q(tracking_token="")
+            ),
+            models.Index(
+                "conversation_base",
+                name="email_by_conversation",
+                condition=models.Q(conversation_base__isnull=False),
+            ),
+            GinIndex(fields=["subject_hashes"], name="email_by_words"),
         ]
 
     def __str__(self) -> str:
@@ -218,6 +335,13 @@ class ActivityParty(models.Model):
                 ),
             )
         ]  # fmt: skip
+        indexes = [
+            models.Index(
+                Upper("address"),
+                name="unresolved_parties",
+                condition=models.Q(user=None, queue=None, account=None, contact=None, lead=None),
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} <{self.address}>" if self.name else self.address

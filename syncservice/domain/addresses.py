@@ -10,6 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
+#: Bytes of an address: 64 before the @ and 255 behind it (RFC 5321 section 4.5.3.1). Nobody can
+#: write to a longer one, and an index of PostgreSQL holds 2,700.
+LONGEST_ADDRESS = 320
+
 _ADDRESS = re.compile(
     r'(?:[^\s@<>()\[\],;:\\"]+|"[^"\\]*(?:\\.[^"\\]*)*")@(?:\[[^\s\[\]]+\]|[^\s@<>()\[\],;:\\"]+)'
 )
@@ -222,4 +226,5 @@ def _address_in(text: str) -> str:
     text = _AROUND_DOT.sub(r"\1", text.removeprefix("mailto:"))  # RFC 5322 4.4: jdoe@test . example
     if text.startswith("'") and text.endswith("'"):  # Outlook's quotes, which are none
         text = text[1:-1]
-    return text if _ADDRESS.fullmatch(text) else ""
+    is_short = len(text.encode("utf-8", "replace")) <= LONGEST_ADDRESS
+    return text if is_short and _ADDRESS.fullmatch(text) else ""

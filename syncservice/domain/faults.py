@@ -39,6 +39,7 @@ class Provenance(enum.StrEnum):
     HTTP = "http"
     EWS = "ews"
     POP3 = "pop3"
+    IMAP = "imap"
     SMTP = "smtp"
     REDIS = "redis"
 

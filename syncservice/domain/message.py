@@ -67,6 +67,7 @@ class Message:
     html: str  # where both forms are there, the HTML is complete and the text may lack parts
     attachments: tuple[MessageAttachment, ...]
     conversation_index: str  # Outlook's Thread-Index, base64
+    delivered_to: tuple[str, ...]  # addresses on the envelope, as servers on the way noted them
     warnings: tuple[str, ...]
     fingerprint: str  # the same for one mail in two mailboxes, whatever transport did to it
 
@@ -75,10 +76,19 @@ class Message:
         """The first author. None: the mail names nobody."""
         return next((party for party in self.parties if party.role is Role.SENDER), None)
 
+    @property
+    def forwarded(self) -> bytes:
+        """The first message that is attached whole, as a forward mailbox gets it; b'': none."""
+        whole = (one.content for one in self.attachments if one.content_type == "message/rfc822")
+        return next(whole, b"")
+
 
 #: A date outside is a broken clock or a trick to stay on top of the list.
 FIRST_YEAR, LAST_YEAR = 1900, 2199
 _LONGEST_DATE = 200
+
+#: Where servers note to whom they delivered a message: Postfix, Exim, qmail, Gmail, fetchmail.
+_ENVELOPE = ("delivered-to", "x-original-to", "envelope-to", "x-envelope-to", "x-delivered-to")
 
 _HEADER_LINE = re.compile(rb"([!-9;-~]+)[ \t]*:")
 _END_OF_HEADER = re.compile(rb"\r?\n\r?\n")
@@ -112,6 +122,7 @@ def parse(mime: bytes) -> Message:
         html=content.html,
         attachments=content.attachments,
         conversation_index="".join(reader.text("thread-index").split()),
+        delivered_to=tuple(dict.fromkeys(reader.envelope())),
         warnings=tuple(warnings.sentences),
         fingerprint=_fingerprint(parties, sent_at, subject, content),
     )
@@ -176,6 +187,13 @@ class _HeaderReader:
         for role, name in ((Role.TO, "to"), (Role.CC, "cc"), (Role.BCC, "bcc")):
             for value in headers(self.root, name):
                 yield from self._parties(role, addresses_in(self._unfolded(value)))
+
+    def envelope(self) -> Iterable[str]:
+        for name in _ENVELOPE:
+            for value in headers(self.root, name):
+                for found in addresses_in(self._unfolded(value)):
+                    if found.address:
+                        yield on_one_line(found.address)
 
     def _senders(self) -> Iterable[Party]:
         """Yield the authors; without From whoever sent for them; else the words in their place."""

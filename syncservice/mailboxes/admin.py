@@ -112,6 +112,53 @@ _NOT_TO_READ = ("password", "outgoing_password", "user", "queue", "take_over")
 class OrganisationAdmin(admin.ModelAdmin):
     """The settings of the whole organisation; the one row is made when it is first needed."""
 
+    fieldsets = [
+        (
+            _("New mailboxes"),
+            {
+                "fields": [
+                    *("default_profile", "default_incoming", "default_outgoing", "default_act"),
+                    *("approves_users", "approves_queues"),
+                ]
+            },
+        ),
+        (
+            _("Whose email it is"),
+            {
+                "fields": [
+                    *("internal_email_is_two_activities", "internal_email_to_queues"),
+                    *("unresolves_several_senders", "unresolves_several_recipients"),
+                    *("resolves_alike", "creates_records"),
+                ]
+            },
+        ),
+        (
+            _("What email answers"),
+            {
+                "fields": [
+                    *("correlates_conversations", "uses_tracking_tokens", "token_prefix"),
+                    *("token_base", "token_user_digits", "token_counter_digits"),
+                    *("uses_smart_matching", "hash_filter", "hash_max_count"),
+                    *("hash_delta_subject_count", "hash_min_address_count"),
+                ]
+            },
+        ),
+        (
+            _("Tracking by hand"),
+            {"fields": ["uses_folder_tracking", "uses_category_tracking", "tracks_sent_items"]},
+        ),
+        (_("Attachments"), {"fields": ["attachment_kilobytes", "blocked_extensions"]}),
+        (
+            _("Alerts"),
+            {
+                "fields": [
+                    *("alerts_errors", "alerts_warnings", "alerts_information"),
+                    "notifies_mailbox_owners",
+                ]
+            },
+        ),
+    ]
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 

@@ -38,7 +38,7 @@ _ASKED_WITH = {
     *("password", "outgoing_authentication", "same_settings_for_outgoing"),
 }
 #: The fields that make it another server. The ids of Exchange are its own, and it refuses another's
-#: cursor; a POP3 server may name another message as the former one did (RFC 1939, UIDL).
+#: cursor; a POP3 or IMAP server may name another message as the former one did (UIDL, UIDs).
 _PLACE = {"server_type", "location"}
 #: What was passed over for it may be wanted when it changes (F103).
 _WATERMARK = "process_email_from"
@@ -265,6 +265,9 @@ def _end_synchronization(mailbox: Mailbox, *, forget: bool) -> None:
     if forget:
         fields: dict[str, Any] = {"username": "", "password": "", "allow_credentials": False}
         Mailbox.objects.filter(pk=mailbox.pk).update(**fields, process_email_from=Now())
+        mailbox.declined_items.all().delete()  # they tell who wrote to the former owner
+        mailbox.track_requests.all().delete()
+        mailbox.tracking_folders.all().delete()
 
 
 def provide_mailbox(owner: Owner) -> Mailbox:
@@ -455,15 +458,36 @@ def mailbox_changed(mailbox: Mailbox, actor: str, fields: Iterable[str]) -> None
 
 
 @transaction.atomic
+def change_owner(mailbox: Mailbox, actor: str, **fields: Any) -> None:
+    """Change what the user or queue of a mailbox wants of its email (F100, F118).
+
+    Raise ValidationError for a mailbox that is nobody's, or for what its owner can't want.
+    """
+    owner = owner_of(mailbox)
+    if owner is None:
+        raise ValidationError(_("The mailbox is nobody's: its forwarders say what they want."))
+    for field, value in fields.items():
+        if not hasattr(owner, field):
+            raise ValidationError(_("Only a user can have records made of unknown senders."))
+        setattr(owner, field, value)
+    owner.save(update_fields=list(fields))
+    audit.note(actor, "owner.changed", mailbox=mailbox, fields=sorted(fields))
+
+
+@transaction.atomic
 def change_organisation(actor: str, **fields: Any) -> None:
     """Change settings of the organisation; approval may then matter more, or less."""
     await_turn()
     everybody = Mailbox.objects.values_list("pk", flat=True)
     schedule.lock(everybody)
     organisation = Organisation.current()
+    prefix = organisation.token_prefix
     for field, value in fields.items():
         setattr(organisation, field, value)
     organisation.full_clean()
+    if organisation.token_prefix != prefix:  # answers to old email bring the old one back (3D)
+        kept = dict.fromkeys([*organisation.token_prefixes, prefix])
+        organisation.token_prefixes = list(kept)
     organisation.save()
     schedule.plan(everybody)
     audit.note(actor, "organisation.changed", fields=sorted(fields))

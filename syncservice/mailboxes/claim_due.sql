@@ -15,7 +15,7 @@ WITH room AS (
            CASE WHEN profile.credentials = 1 OR health.failures > 0
                 THEN mailboxes_allowed_connections(
                   profile.maximum_concurrent_connections, health.throttled_to,
-                  health.throttled_at, health.failures) - flight.visits END,
+                  health.throttled_at, health.failures) - flight.visits - wishes.count END,
            CASE WHEN (SELECT count(*) FROM mailboxes_serverhealth) > 1
                 THEN %(share)s - flight.visits END
          ) AS visits
@@ -30,6 +30,14 @@ WITH room AS (
       LIMIT greatest(profile.maximum_concurrent_connections, %(share)s)
     ) AS claimed
   ) AS flight
+  CROSS JOIN LATERAL (  -- a connection is left for what people ask for by hand
+    SELECT EXISTS (
+      SELECT FROM mailboxes_trackrequest AS request
+      JOIN mailboxes_mailbox AS mailbox ON mailbox.id = request.mailbox_id
+      WHERE request.state = 'waiting' AND request.tried_at IS NULL
+        AND mailbox.profile_id = health.profile_id
+    )::int AS count
+  ) AS wishes
   WHERE health.not_before <= statement_timestamp()
   FOR NO KEY UPDATE OF health SKIP LOCKED
 ), ready AS (  -- what one may take this time: no more is read than can be claimed

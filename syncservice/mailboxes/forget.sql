@@ -2,6 +2,14 @@
 -- %(mailboxes)s: their ids. Their email records stay, and keep what is read again from doubling.
 WITH links AS (
   DELETE FROM mailboxes_remoteitem WHERE mailbox_id = ANY(%(mailboxes)s)
+), declined AS (
+  DELETE FROM mailboxes_declineditem WHERE mailbox_id = ANY(%(mailboxes)s)
+), folders AS (
+  DELETE FROM mailboxes_trackingfolder WHERE mailbox_id = ANY(%(mailboxes)s)
+), categories AS (
+  DELETE FROM mailboxes_trackingcategory WHERE mailbox_id = ANY(%(mailboxes)s)
+), hierarchy AS (
+  DELETE FROM mailboxes_mailboxfolders WHERE mailbox_id = ANY(%(mailboxes)s)
 ), failures AS (
   DELETE FROM alerts_itemfailure WHERE mailbox_id = ANY(%(mailboxes)s)
 )

@@ -3,9 +3,12 @@
 The schedule is here too: PostgreSQL is the truth about what is due (DESIGN invariants 1 and 2).
 """
 
+import re
 from datetime import datetime, timedelta
 from uuid import uuid4
 
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -13,7 +16,8 @@ from django.db.models import Q
 from django.db.models.functions import Lower, Now, Upper
 from django.utils.translation import gettext_lazy as _
 
-from syncservice.crm.models import Email, Queue, User
+from syncservice.crm.models import Email, Queue, Regarding, User
+from syncservice.domain.acceptance import Reason
 from syncservice.mailboxes.encryption import EncryptedTextField
 
 
@@ -50,12 +54,13 @@ class EmailServerProfile(models.Model):
     """How to reach a mail server, and what it is asked for (F030-F055).
 
     Settings of incoming email hold for outgoing email too, unless `same_settings_for_outgoing` is
-    off; a POP3 server never is its SMTP server, so that has an address of its own always.
+    off; a POP3 or IMAP server never is its SMTP server, so that has an address of its own always.
     """
 
     class ServerType(models.IntegerChoices):
         EXCHANGE = 0, "Exchange Server"
         POP3_SMTP = 1, _("other (POP3/SMTP)")
+        IMAP_SMTP = 4, _("other (IMAP/SMTP)")
 
     class Security(models.IntegerChoices):
         NONE = 0, _("none")
@@ -92,11 +97,13 @@ class EmailServerProfile(models.Model):
         _("server location"),
         max_length=2084,
         blank=True,
-        help_text=_("Exchange: https://mail.example.com/EWS/Exchange.asmx; POP3: a host name."),
+        help_text=_(
+            "Exchange: https://mail.example.com/EWS/Exchange.asmx; POP3 and IMAP: a host name."
+        ),
     )
     port = models.PositiveIntegerField(
         _("port"),
-        null=True,  # null: the one that POP3 with this security has
+        null=True,  # null: the one that POP3 or IMAP with this security has
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(65535)],
     )
@@ -459,6 +466,20 @@ class MailboxMapping(models.Model):
         return f"{self.mailbox} of {self.user or self.queue}"
 
 
+#: Files of these the re-created product blocks unless told otherwise (F121).
+_BLOCKED = """
+ade adp app asa ashx asmx asp bas bat cdx cer chm class cmd com config cpl crt csh dll exe
+fxp hlp hta htr htw ida idc idq inf ins isp its jar js jse ksh lnk mad maf mag mam maq mar
+mas mat mau mav maw mda mdb mde mdt mdw mdz msc msh msh1 msh1xml msh2 msh2xml mshxml msi
+msp mst ops pcd pif prf prg printer pst reg rem scf scr sct shb shs shtm shtml soap stm
+svc tmp url vb vbe vbs vsmacros vss vst vsw ws wsc wsf wsh
+"""
+
+
+def blocked_extensions() -> list[str]:
+    return _BLOCKED.split()
+
+
 class Organisation(models.Model):
     """Settings of the whole organisation (F220-F232); there is one row."""
 
@@ -490,6 +511,83 @@ class Organisation(models.Model):
     )
     approves_users = models.BooleanField(_("process email only for approved users"), default=True)
     approves_queues = models.BooleanField(_("process email only for approved queues"), default=True)
+    correlates_conversations = models.BooleanField(
+        _("use correlation to track email conversations"),
+        default=True,  # F224, F307
+    )
+    uses_tracking_tokens = models.BooleanField(_("use tracking tokens"), default=True)  # F225
+    token_prefix = models.CharField(_("prefix of tracking tokens"), max_length=20, default="CRM:")
+    #: Earlier prefixes: answers to old email have them still (3D).
+    token_prefixes = ArrayField(models.CharField(max_length=20), default=list, blank=True)
+    token_base = models.PositiveIntegerField(_("base number of tracking tokens"), default=0)
+    token_user_digits = models.PositiveSmallIntegerField(
+        _("digits for users"), default=3, validators=[MinValueValidator(1), MaxValueValidator(10)]
+    )
+    token_counter_digits = models.PositiveSmallIntegerField(
+        _("digits for the counter"),
+        default=3,
+        validators=[MinValueValidator(1), MaxValueValidator(9)],
+    )
+    uses_smart_matching = models.BooleanField(_("use smart matching"), default=False)  # F226
+    hash_filter = models.CharField(
+        _("what smart matching leaves out of a subject"),
+        max_length=200,
+        default=r"^[\s]*([\w]+\s?:[\s]*)+",
+    )
+    hash_max_count = models.PositiveSmallIntegerField(_("words compared"), default=20)
+    hash_delta_subject_count = models.PositiveSmallIntegerField(
+        _("words that may differ"), default=0
+    )
+    hash_min_address_count = models.PositiveSmallIntegerField(
+        _("addresses that have to match"), default=2
+    )
+    internal_email_is_two_activities = models.BooleanField(
+        _("track email sent between two users as two activities"),
+        default=False,  # F111, F227
+    )
+    internal_email_to_queues = models.BooleanField(
+        _("accept email from users to queues"),
+        default=True,  # F112, F242
+    )
+    unresolves_several_recipients = models.BooleanField(
+        _("leave a recipient unresolved that several records match"),
+        default=False,  # F107
+    )
+    unresolves_several_senders = models.BooleanField(
+        _("leave a sender unresolved whom several records match"),
+        default=False,  # F267
+    )
+    resolves_alike = models.BooleanField(
+        _("resolve an address everywhere once it is resolved"),
+        default=True,  # F108
+    )
+    creates_records = models.BooleanField(
+        _("let users have contacts or leads made of unknown senders"),
+        default=True,  # F240
+    )
+    uses_folder_tracking = models.BooleanField(
+        _("track email by its folder"),
+        default=False,  # F140, F223
+    )
+    uses_category_tracking = models.BooleanField(
+        _("track email by its category"),
+        default=True,  # F153, F249
+    )
+    tracks_sent_items = models.BooleanField(
+        _("track sent items"),
+        default=False,  # F119, F246
+    )
+    attachment_kilobytes = models.PositiveIntegerField(
+        _("largest attachment in kilobytes"),
+        default=5120,
+        validators=[MinValueValidator(1), MaxValueValidator(32768)],  # F121
+    )
+    blocked_extensions = ArrayField(
+        models.CharField(max_length=20),
+        verbose_name=_("extensions of files that are blocked"),
+        default=blocked_extensions,
+        blank=True,
+    )
     alerts_errors = models.BooleanField(_("generate alerts for errors"), default=True)
     alerts_warnings = models.BooleanField(_("generate alerts for warnings"), default=True)
     alerts_information = models.BooleanField(_("generate alerts for information"), default=True)
@@ -504,6 +602,13 @@ class Organisation(models.Model):
 
     def __str__(self) -> str:
         return str(_("organisation"))
+
+    def clean(self) -> None:
+        try:
+            re.compile(self.hash_filter)
+        except re.error as error:
+            text = _("It is no regular expression: %(error)s.") % {"error": error}
+            raise ValidationError({"hash_filter": text}) from error
 
     @classmethod
     def current(cls) -> "Organisation":
@@ -583,16 +688,168 @@ class FolderCursor(models.Model):
         constraints = [models.UniqueConstraint("mailbox", "folder", name="one_cursor_a_folder")]
 
 
+class TrackingFolder(Regarding):
+    """A folder below a user's Inbox whose email becomes records, about one record or none (F142).
+
+    Known by the server's id: it stays when the folder is renamed or moved.
+    """
+
+    class State(models.TextChoices):
+        ACTIVE = "active", _("email in it is tracked")
+        GONE = "gone", _("it is no longer below the Inbox")
+
+    #: Of one mailbox (F141).
+    MOST = 25
+
+    mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="tracking_folders")
+    folder_id = models.CharField(max_length=400)
+    name = models.CharField(_("name"), max_length=256, blank=True)  # as it was when last seen
+    state = models.CharField(_("state"), max_length=10, choices=State, default=State.ACTIVE)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        verbose_name = _("tracked folder")
+        verbose_name_plural = _("tracked folders")
+        constraints = [models.UniqueConstraint("mailbox", "folder_id", name="one_rule_a_folder")]
+
+    def __str__(self) -> str:
+        return self.name or self.folder_id
+
+
+class MailboxFolders(models.Model):
+    """The folders below a mailbox's Inbox, as they were when last seen (F081)."""
+
+    mailbox = models.OneToOneField(
+        Mailbox, models.CASCADE, primary_key=True, related_name="folders"
+    )
+    folders = models.JSONField(default=list)  # of {"id", "parent", "name"}; parent '': the Inbox
+    looked_at = models.DateTimeField(db_default=Now())
+
+
+class TrackingCategory(models.Model):
+    """A category of ours on a mailbox's list: known by its id, so it may be renamed (F154)."""
+
+    class Kind(models.TextChoices):
+        TRACKED = "tracked"
+        UNDELIVERABLE = "undeliverable"
+
+    mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="tracking_categories")
+    kind = models.CharField(max_length=20, choices=Kind)
+    category_id = models.CharField(max_length=64)
+    name = models.CharField(max_length=255)  # as it was when last seen: items carry that
+    looked_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [models.UniqueConstraint("mailbox", "kind", name="one_category_a_kind")]
+
+
 class RemoteItem(models.Model):
-    """Which item in which mailbox an email came from."""
+    """Which item in which mailbox an email came from, and what brought it in."""
+
+    class Tracking(models.TextChoices):
+        FILTER = "filter", _("what its recipients want")
+        HAND = "hand", _("by hand")
+        CATEGORY = "category", _("its category")
+        FOLDER = "folder", _("its folder")
+        SENT = "sent", _("sent by the owner of the mailbox")
 
     mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="remote_items")
     item_id = models.TextField()  # case-sensitive; a moved item has another
     email = models.ForeignKey(Email, models.CASCADE, related_name="remote_items")
+    tracking = models.CharField(max_length=10, choices=Tracking, default=Tracking.FILTER)
+    #: The category was taken off again: the record stays, and is linked no more (F153).
+    is_untracked = models.BooleanField(default=False)
+    folder = models.ForeignKey(  # null: it is in none that is tracked
+        TrackingFolder, models.SET_NULL, null=True, related_name="items"
+    )
+    #: It is stored, and has to be deleted on the server (F085).
+    is_to_delete = models.BooleanField(default=False)
     linked_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
         constraints = [models.UniqueConstraint("mailbox", "item_id", name="one_link_an_item")]
+        indexes = [
+            models.Index("mailbox", name="items_to_delete", condition=Q(is_to_delete=True)),
+        ]
+
+
+class TrackRequest(Regarding):
+    """Somebody wants one message in the CRM, at once and whatever the filters say (F101)."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("waits")
+        DONE = "done", _("in the CRM")
+        FAILED = "failed", _("could not be stored")
+
+    mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="track_requests")
+    #: Whose mailbox it was: after a take-over nobody reads the new owner's mail for the old one.
+    mapping = models.ForeignKey(MailboxMapping, models.CASCADE)
+    item_id = models.TextField(blank=True)  # the server's; '': to be found by `message_id`
+    message_id = models.TextField(blank=True)
+    requested_by = models.CharField(max_length=150)
+    requested_at = models.DateTimeField(db_default=Now(), editable=False)
+    #: The server was asked, and could not answer; the next visit asks again. null: not yet.
+    tried_at = models.DateTimeField(null=True)
+    state = models.CharField(_("state"), max_length=10, choices=State, default=State.WAITING)
+    reason = models.TextField(blank=True)  # why it failed
+    email = models.ForeignKey(Email, models.SET_NULL, null=True)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = _("message to be tracked")
+        verbose_name_plural = _("messages to be tracked")
+        indexes = [
+            models.Index("mailbox", name="waiting_requests", condition=Q(state="waiting")),
+        ]
+
+
+class DeclinedItem(models.Model):
+    """An item that was looked at and does not belong in the CRM, and why: it can be looked up.
+
+    What it answers is kept, so that it is looked at again when that comes.
+    """
+
+    class Why(models.TextChoices):
+        NO_RECIPIENT = Reason.NO_RECIPIENT, _("it names no user or queue that takes email")
+        NO_ANSWER = Reason.NO_ANSWER, _("only answers are wanted, and it answers no known email")
+        NOT_FROM_PEOPLE = (
+            Reason.NOT_FROM_PEOPLE,
+            _("only email of leads, contacts and accounts is wanted, and its sender is none"),
+        )
+        NOT_FROM_RECORD = Reason.NOT_FROM_RECORD, _("only email of known senders is wanted")
+        NONE_WANTED = Reason.NONE_WANTED, _("no email is wanted")
+        INTERNAL = Reason.INTERNAL, _("one user wrote it to another")
+        NO_SENDER = Reason.NO_SENDER, _("it names no sender")
+        NOT_FORWARDED = Reason.NOT_FORWARDED, _("it was not forwarded as an attachment")
+        NOT_ALLOWED_TO_FORWARD = (
+            Reason.NOT_ALLOWED_TO_FORWARD,
+            _("the mailbox that forwarded it does not use a forward mailbox"),
+        )
+
+    mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="declined_items")
+    item_id = models.TextField()
+    folder = models.CharField(max_length=400, default="inbox")  # as `FolderCursor` names it
+    reason = models.CharField(_("reason"), max_length=40, choices=Why)
+    message_id = models.TextField(blank=True)
+    #: Names of what it may answer: message ids, and its conversation (`domain/correlation.py`).
+    answers = ArrayField(models.TextField(), default=list, blank=True)
+    sender = models.TextField(_("sender"), blank=True)
+    subject = models.TextField(_("subject"), blank=True)
+    size = models.PositiveBigIntegerField(default=0)  # bytes
+    received_at = models.DateTimeField(_("received"), null=True)  # null: not told
+    declined_at = models.DateTimeField(_("looked at"), db_default=Now())
+    #: Asked for again: what it answers has come, or a person wants it.
+    is_wanted = models.BooleanField(default=False)
+
+    class Meta:
+        verbose_name = _("message that was not stored")
+        verbose_name_plural = _("messages that were not stored")
+        constraints = [models.UniqueConstraint("mailbox", "item_id", name="one_decision_an_item")]
+        indexes = [
+            models.Index("mailbox", name="wanted_items", condition=Q(is_wanted=True)),
+            models.Index("declined_at", name="declined_by_time"),
+            GinIndex(fields=["answers"], name="declined_by_answers"),
+        ]
 
 
 class VisitStatistics(models.Model):
@@ -608,6 +865,7 @@ class VisitStatistics(models.Model):
     stored = models.PositiveIntegerField()  # new email records
     linked = models.PositiveIntegerField()  # items of email records that another item brought
     failed = models.PositiveIntegerField()  # item failures
+    declined = models.PositiveIntegerField(db_default=0)  # they don't belong in the CRM
     more_left = models.BooleanField()  # the budget ended before the mailbox did
     fault_code = models.CharField(max_length=100, blank=True)
     rest = models.DurationField()  # what was decided at its end, and why

@@ -74,7 +74,7 @@ def profile_problems(profile: EmailServerProfile) -> Problems:
     if profile.is_exchange:
         _exchange_problems(profile, problems)
     else:
-        _pop3_smtp_problems(profile, problems)
+        _other_problems(profile, problems)
     _account_problems(profile, problems, "")
     if not profile.same_settings_for_outgoing:
         _account_problems(profile, problems, "outgoing_")
@@ -102,7 +102,7 @@ def _exchange_problems(profile: EmailServerProfile, problems: Problems) -> None:
         )
 
 
-def _pop3_smtp_problems(profile: EmailServerProfile, problems: Problems) -> None:
+def _other_problems(profile: EmailServerProfile, problems: Problems) -> None:
     for prefix in ("", "outgoing_"):
         host = getattr(profile, f"{prefix}location")
         if not host or any(sign in host for sign in "/@ ") or host.count(":") == 1:
@@ -161,7 +161,7 @@ def _account_problems(profile: EmailServerProfile, problems: Problems, prefix: s
         _add(
             problems,
             f"{prefix}authentication",
-            _("POP3 and SMTP servers are logged in to by Basic authentication."),
+            _("POP3, IMAP and SMTP servers are logged in to by Basic authentication."),
         )
     elif authentication == Authentication.NEGOTIATE and find_spec("requests_gssapi") is None:
         _add(
@@ -202,7 +202,10 @@ def mailbox_problems(mailbox: Mailbox) -> Problems:
             _add(
                 problems,
                 "act_method",
-                _("POP3 and SMTP carry email only; set appointments, contacts and tasks to none."),
+                _(
+                    "POP3, IMAP and SMTP carry email only; "
+                    "set appointments, contacts and tasks to none."
+                ),
             )
         elif not carries_activities(profile):
             _add(

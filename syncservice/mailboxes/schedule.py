@@ -12,11 +12,12 @@ from importlib.resources import files
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import F, Q
+from django.db.models import DurationField, ExpressionWrapper, F, Q
 from django.db.models.functions import Greatest, Now
 
 from syncservice.domain.polling import Rest
 from syncservice.mailboxes.models import (
+    DeclinedItem,
     EmailServerProfile,
     FolderCursor,
     Lane,
@@ -126,6 +127,7 @@ def list_again(mailboxes: Iterable[int]) -> None:
     ids = list(mailboxes)
     fence_off(ids)
     FolderCursor.objects.filter(mailbox__in=ids).delete()
+    DeclinedItem.objects.filter(mailbox__in=ids).delete()
 
 
 def begin_anew(mailboxes: Iterable[int]) -> None:
@@ -186,6 +188,30 @@ def begin(message: Claim, lease: timedelta) -> Begun:
         wait=wait if wait > timedelta(0) else None,
         wait_reason=mailbox.profile.health.fault_text,
     )
+
+
+@transaction.atomic
+def claim_now(mailbox_id: int, lane: Lane, lease: timedelta) -> tuple[Claim, Rest] | None:
+    """Claim a lane before its time, or the claim of it that waits for a worker still.
+
+    Return it with the rest that it had left, to be given back by `release`. None: it is visited
+    just now, or not at all.
+    """
+    row = (
+        Schedule.objects.select_for_update(no_key=True)
+        .filter(mailbox=mailbox_id, lane=lane, started_at=None, due_at__isnull=False)
+        .annotate(left=ExpressionWrapper(F("due_at") - Now(), DurationField()))
+        .first()
+    )
+    if row is None:
+        return None
+    if row.claimed_at is not None:
+        return Claim(mailbox_id, lane, row.fence), Rest(timedelta(0), row.reason)
+    Schedule.objects.filter(pk=row.pk).update(
+        fence=row.fence + 1, claimed_at=Now(), due_at=Now() + lease
+    )
+    left = max(row.left, timedelta(0))
+    return Claim(mailbox_id, lane, row.fence + 1), Rest(left, row.reason)
 
 
 def renew(claim: Claim, lease: timedelta) -> bool:

@@ -12,6 +12,14 @@ from typing import Protocol, Self
 
 from syncservice.domain.faults import Fault
 
+#: The folders that every mailbox has, as `page` names them; others go by the server's id.
+INBOX = "inbox"
+SENT_ITEMS = "sentitems"
+#: Code of the fault that says that a folder which went by its id is no longer there.
+FOLDER_GONE = "exchange.folder_gone"
+#: Code of the fault that says that the mailbox's list of categories is damaged.
+CATEGORIES_UNREADABLE = "exchange.categories_unreadable"
+
 
 @dataclass(frozen=True, slots=True)
 class Listed:
@@ -21,6 +29,7 @@ class Listed:
     size: int  # bytes, as the server counts; 0: not told
     received_at: datetime | None = None  # None: the server doesn't say before it is fetched
     subject: str = ""  # '': the same
+    categories: tuple[str, ...] = ()  # names; servers other than Exchange have none
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,7 @@ class Page:
     items: tuple[Listed, ...]
     cursor: str
     is_last: bool
+    removed: tuple[str, ...] = ()  # ids that left the folder; a mere listing tells none
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +66,23 @@ class Gone:
     """An item that was moved or deleted since it was listed."""
 
     item_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class MailFolder:
+    """A folder below the Inbox, at any depth."""
+
+    folder_id: str  # stays when it is renamed or moved
+    parent_id: str  # '': the Inbox itself
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """One of the mailbox's own list of categories; items carry its name only."""
+
+    category_id: str  # stays when it is renamed
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +114,11 @@ class Conversation(Protocol):
 class Incoming(Conversation, Protocol):
     """The incoming email of one mailbox."""
 
-    def page(self, cursor: str, limit: int) -> Page:
-        """Return at most `limit` changes behind `cursor` ('': everything), or raise FaultError.
+    def page(self, cursor: str, limit: int, folder: str = INBOX) -> Page:
+        """Return at most `limit` changes of `folder` behind `cursor`, or raise FaultError.
 
-        A fault of nature RESYNC says that the server no longer knows the cursor.
+        With '' for a cursor, everything in the folder. A fault of nature RESYNC says that the
+        server no longer knows the cursor.
         """
 
     def fetch(self, items: Sequence[Listed]) -> Iterator[Fetched | NotFetched | Gone]:
@@ -101,6 +129,41 @@ class Incoming(Conversation, Protocol):
 
     def check(self) -> None:
         """Return when the server still answers for the mailbox, or raise FaultError."""
+
+    def find(self, message_id: str) -> tuple[Listed, ...]:
+        """Return the items of the Inbox with this Message-ID (with its <>), or raise FaultError."""
+
+    def delete(self, item_ids: Sequence[str]) -> None:
+        """Delete items for good, or raise FaultError. Those that are gone already are no fault.
+
+        Some servers delete only when the conversation ends well: what is still listed in another
+        one has to be deleted again.
+        """
+
+
+class Organised(Protocol):
+    """What the mailbox of an Exchange server has besides: folders and categories."""
+
+    def folders(self) -> tuple[MailFolder, ...]:
+        """Return all folders below the Inbox, or raise FaultError."""
+
+    def categories(self) -> tuple[Category, ...]:
+        """Return the mailbox's own list of categories, or raise FaultError."""
+
+    def save_category(self, category: Category) -> None:
+        """Add a category to the mailbox's list, or give the one with its id its name."""
+
+    def remove_category(self, category_id: str) -> None:
+        """Take a category off the list; items that carry its name keep it."""
+
+    def categorise(self, item_id: str, *, add: str = "", remove: str = "") -> None:
+        """Put a category on an item, or take one off; the item's others stay.
+
+        An item that is gone is no fault.
+        """
+
+    def move_to_undeliverable(self, item_id: str, folder_name: str) -> None:
+        """Move an item into the folder of this name beside the Inbox, made when it is missing."""
 
 
 class Outgoing(Conversation, Protocol):

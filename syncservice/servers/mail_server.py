@@ -1,6 +1,6 @@
-"""Where a POP3 or SMTP server is, how to log in, how its TLS is checked, and what a no of it means.
+"""Where a POP3, IMAP or SMTP server is, how to log in, how TLS is checked, and what a no means.
 
-Nothing here connects: `pop3` and `smtp` do, each in its own protocol.
+Nothing here connects: `pop3`, `imap` and `smtp` do, each in its own protocol.
 """
 
 import enum
@@ -18,7 +18,7 @@ _WORDS = 300
 class Security(enum.StrEnum):
     """How the connection is encrypted."""
 
-    TLS = "tls"  # from the first byte: ports 995 and 465 (RFC 8314)
+    TLS = "tls"  # from the first byte: ports 995, 993 and 465 (RFC 8314)
     STARTTLS = "starttls"  # begins in clear, and no login is tried before it is encrypted
     NONE = "none"  # the password travels in clear; only because a person chose it
 

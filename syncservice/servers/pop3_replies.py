@@ -60,6 +60,18 @@ MESSAGE = Meaning(
     Scope.EMAIL,
     "the server would not give this message; look whether it can be read there",
 )
+TOP = Meaning(
+    "no_top",
+    Nature.PERMANENT,
+    Scope.EMAIL,
+    "without the command TOP a message can't be found by its Message-ID; give its uidl",
+)
+DELETION = Meaning(
+    "not_deleted",
+    Nature.TRANSIENT,
+    Scope.EMAIL,
+    "the server did not delete what is in the CRM; look at it there",
+)
 LARGER_THAN_LISTED = Meaning(
     "larger_than_listed",
     Nature.PERMANENT,

@@ -11,7 +11,8 @@ from syncservice.servers.exchange.access import ExchangeActivities, ExchangeLook
 from syncservice.servers.exchange.conversation import ExchangeServer
 from syncservice.servers.exchange.discovery import detect, discover
 from syncservice.servers.exchange.incoming import ExchangeIncoming
-from syncservice.servers.gateway import Activities, Incoming, Outgoing
+from syncservice.servers.gateway import Activities, Incoming, Organised, Outgoing
+from syncservice.servers.imap import ImapIncoming
 from syncservice.servers.mail_server import MailServer, Security
 from syncservice.servers.pop3 import Pop3Incoming
 from syncservice.servers.slots import Slots
@@ -19,6 +20,7 @@ from syncservice.servers.smtp import SmtpOutgoing
 
 Authentication = EmailServerProfile.Authentication
 Credentials = EmailServerProfile.Credentials
+ServerType = EmailServerProfile.ServerType
 Admit = Callable[[], None]
 
 #: As exchangelib names them; AUTO stands for what was discovered.
@@ -34,6 +36,7 @@ _SECURITY = {
     EmailServerProfile.Security.STARTTLS: Security.STARTTLS,
 }
 _POP3_PORTS = {Security.TLS: 995, Security.STARTTLS: 110, Security.NONE: 110}
+_IMAP_PORTS = {Security.TLS: 993, Security.STARTTLS: 143, Security.NONE: 143}
 _ACCOUNT = ("username", "password")
 _SMTP_PORTS = {Security.TLS: 465, Security.STARTTLS: 587, Security.NONE: 25}
 
@@ -47,7 +50,17 @@ def incoming(mailbox: Mailbox, admit: Admit) -> Incoming:
     profile = _profile(mailbox)
     if profile.is_exchange:
         return ExchangeIncoming(_exchange_server(mailbox), mailbox.email_address, admit)
+    if profile.server_type == ServerType.IMAP_SMTP:
+        return ImapIncoming(_mail_server(mailbox, "", profile.location, _IMAP_PORTS), admit)
     return Pop3Incoming(_mail_server(mailbox, "", profile.location, _POP3_PORTS), admit)
+
+
+def organised(gateway: Incoming) -> Organised | None:
+    """Return the folders and categories behind a gateway of `incoming`; None: POP3 has neither.
+
+    What is asked of them belongs to the gateway's conversation, and ends with it.
+    """
+    return gateway.organised if isinstance(gateway, ExchangeIncoming) else None
 
 
 def outgoing(mailbox: Mailbox, admit: Admit) -> Outgoing:
@@ -228,7 +241,7 @@ _NO_ACTIVITIES = Fault(
     nature=Nature.PERMANENT,
     scope=Scope.MAILBOX,
     provenance=Provenance.US,
-    text="POP3 and SMTP carry email only; set appointments, contacts and tasks to none",
+    text="POP3, IMAP and SMTP carry email only; set appointments, contacts and tasks to none",
 )
 _NOT_DISCOVERED = Fault(
     code="profile.autodiscover_failed",

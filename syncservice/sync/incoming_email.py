@@ -1,37 +1,53 @@
-"""Messages of an Inbox become email records; the rule of today: every message of it is stored.
+"""The stored side of a mailbox's folder: what is known of its items, and what becomes of new ones.
 
-One batch is one transaction under the fence: records, links, item failures and, behind the last
-batch of a page, the cursor (DESIGN invariant 3). One bad item never spoils its batch.
+One batch is one transaction under the fence: records, links, decisions, item failures and, behind
+the last batch of a page, the cursor (DESIGN invariant 3). One bad item never spoils its batch.
+
+`promotion` decides what becomes of a message, `records` inserts it.
 """
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import assert_never
+from functools import cached_property
+from importlib.resources import files
+from typing import Any, assert_never
+from uuid import UUID
 
 import structlog
-from django.db import DataError, transaction
+from django.db import DataError, connection, transaction
 from django.db.models import BooleanField, ExpressionWrapper, F, Q, Subquery
 from django.db.models.functions import Now
 
 from syncservice.alerts import alerts
 from syncservice.alerts.models import ItemFailure, Severity
-from syncservice.crm.models import (
-    ActivityParty,
-    Attachment,
-    AttachmentContent,
-    Email,
-    QueueItem,
-)
+from syncservice.crm.models import Email, QueueItem, Regarding
+from syncservice.domain.acceptance import Reason
 from syncservice.domain.faults import Fault, Nature, Provenance, Scope, item_may_recover
 from syncservice.domain.message import Message, UnreadableMessage, parse
-from syncservice.mailboxes.models import FolderCursor, RemoteItem, Schedule
+from syncservice.domain.resolution import Kind
+from syncservice.mailboxes.models import (
+    DeclinedItem,
+    FolderCursor,
+    Organisation,
+    RemoteItem,
+    Schedule,
+    TrackingCategory,
+    TrackingFolder,
+)
 from syncservice.mailboxes.schedule import Claim, fenced, note_progress
-from syncservice.servers.gateway import Fetched, Gone, Listed, NotFetched
+from syncservice.servers.gateway import INBOX, Fetched, Gone, Listed, NotFetched
+from syncservice.sync import correspondence, records
+from syncservice.sync.directory import Receiver, receiver_of
+from syncservice.sync.promotion import Decision, Draft, Promotion, Rules, letter_of, rules_of
 
 log = structlog.get_logger()
+
+_APPLY_FOLDER_RULES = files(__package__).joinpath("apply_folder_rules.sql").read_text()
+
+Tracking = RemoteItem.Tracking
 
 #: What a bug in reading one message raises (invariant 6); a time limit or want of memory is none.
 _PARSER_BUGS = (
@@ -52,12 +68,19 @@ EMAIL = "email"
 _REFUSED = (DataError, ValueError)
 
 
-#: Characters of an item's id. A B-tree holds 2,700 bytes; Exchange's ids have 512, POP3's 70.
+#: Characters of an item's id. A B-tree holds 2,700 bytes; Exchange's ids have 512, others 70.
 LONGEST_ID = 1000
 
 
 #: What was given up is not asked for again so long, even when the server goes on listing it.
 GIVEN_UP_FOR = timedelta(days=1)
+
+#: Reasons that somebody has to act upon, with the codes of their alerts (F093, F116).
+_TOLD = {
+    Reason.NO_SENDER: "email.no_sender",
+    Reason.NOT_FORWARDED: "email.not_forwarded",
+    Reason.NOT_ALLOWED_TO_FORWARD: "email.not_allowed_to_forward",
+}
 
 
 def kept_id(item_id: str) -> str:
@@ -75,26 +98,67 @@ class Stored:
     linked: int = 0
     failed: int = 0
     gone: int = 0  # moved or deleted since they were listed
+    declined: int = 0  # they don't belong in the CRM
 
 
 @dataclass(frozen=True, slots=True)
-class _Draft:
-    """A message that was read and is not stored yet."""
+class _Declined:
+    """A message that is no draft: why, with what is known of it."""
 
-    source: Fetched
+    item_id: str
+    reason: Reason
     message: Message
-    identity: str
+    size: int
+    received_at: datetime | None
+    waits_for: tuple[str, ...] = ()  # names of what it may answer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
+class _Read:
+    """What reading a batch's answers gave."""
+
+    drafts: list[Draft] = field(default_factory=list)
+    declined: list[_Declined] = field(default_factory=list)
+    failures: dict[str, Fault] = field(default_factory=dict)
+    facts: dict[str, tuple[int, str]] = field(default_factory=dict)  # size, subject: where known
+    gone: list[str] = field(default_factory=list)
+
+
+@dataclass
 class Inbox:
-    """The stored side of one mailbox's Inbox, written under one claim."""
+    """The stored side of one folder of a mailbox, written under one claim."""
 
     claim: Claim
-    queue_id: int | None  # the CRM queue whose mailbox it is; None: a user's
     item_attempts: int
     since: datetime | None = None  # email received earlier is left alone (F044); None: all is read
-    folder: str = "inbox"
+    folder: str = INBOX
+    tracking: Tracking = Tracking.FILTER  # why email of this folder is wanted
+    tracked_folder: TrackingFolder | None = None  # the rule that says so
+    #: Of items that are wanted for another reason than their folder's, and what they are about.
+    _by_item: dict[str, Tracking] = field(default_factory=dict, init=False)
+    _about: dict[str, dict[str, Any]] = field(default_factory=dict, init=False)
+
+    @cached_property
+    def receiver(self) -> Receiver:
+        return receiver_of(self.claim.mailbox_id)
+
+    @cached_property
+    def rules(self) -> Rules:
+        return rules_of(Organisation.current())
+
+    @cached_property
+    def categories(self) -> dict[str, TrackingCategory]:
+        """Our categories on the mailbox's list, by kind (F153); none where they aren't used."""
+        if not self.rules.organisation.uses_category_tracking or self.receiver.owner is None:
+            return {}
+        rows = TrackingCategory.objects.filter(mailbox=self.claim.mailbox_id)
+        return {row.kind: row for row in rows}
+
+    @property
+    def _category(self) -> str:
+        """The name of the category by which email is tracked; '': there is none."""
+        row = self.categories.get(TrackingCategory.Kind.TRACKED)
+        return row.name if row else ""
 
     def cursor(self) -> str:
         """Return how far the folder has been read; '' is nothing yet."""
@@ -112,19 +176,22 @@ class Inbox:
     def new_items(self, items: Sequence[Listed]) -> tuple[list[Listed], list[Listed]]:
         """Return those of `items` that no email record came from yet, and that are wanted.
 
-        In a list of their own those that failed before. What was dismissed is left alone, and what
-        was given up is for a day: some servers list it at every visit.
+        In a list of their own those that failed before. What was dismissed or declined is left
+        alone, and what was given up is for a day: some servers list it at every visit. The category
+        brings any of these back.
         """
         mailbox = self.claim.mailbox_id
         ids = [kept_id(item.item_id) for item in items]
-        linked = set(
-            RemoteItem.objects.filter(mailbox=mailbox, item_id__in=ids).values_list(
-                "item_id", flat=True
-            )
-        )
-        new = [item for item in items if item.item_id not in linked and self._is_wanted(item)]
+        categorised = {item.item_id for item in items if self._is_categorised(item)}
+        linked = self._follow_categories(ids, categorised)
+        new = [
+            item
+            for item in items
+            if item.item_id not in linked and (item.item_id in categorised or self._is_wanted(item))
+        ]
         if not new:
             return [], []
+        self._by_item |= dict.fromkeys(categorised, Tracking.CATEGORY)
         State = ItemFailure.State
         known = ItemFailure.objects.filter(mailbox=mailbox, item_id__in=ids).exclude(
             state__in=(State.RESOLVED, State.GONE)
@@ -135,6 +202,15 @@ class Inbox:
         failed = dict(known.annotate(rests=ExpressionWrapper(rests, BooleanField())).values_list(
             "item_id", "rests"
         ))  # fmt: skip
+        declined = set()
+        if self.tracking is not Tracking.FOLDER:
+            declined = set(
+                DeclinedItem.objects.filter(mailbox=mailbox, item_id__in=ids).values_list(
+                    "item_id", flat=True
+                )
+            )
+        failed |= dict.fromkeys(declined - failed.keys(), True)
+        failed |= dict.fromkeys(categorised & failed.keys(), False)
         return (
             [item for item in new if kept_id(item.item_id) not in failed],
             [item for item in new if failed.get(kept_id(item.item_id)) is False],
@@ -144,8 +220,88 @@ class Inbox:
         """Whether a message is late enough; one without a time of receipt is read."""
         return self.since is None or item.received_at is None or item.received_at >= self.since
 
+    def _is_categorised(self, item: Listed) -> bool:
+        return bool(self._category) and self._category in item.categories
+
+    def _follow_categories(self, ids: list[str], categorised: set[str]) -> set[str]:
+        """Return the items that have a link, after taking note of categories put on or taken off.
+
+        Taken off, it ends the tracking of what the category brought; no record is deleted (F153).
+        """
+        linked = {
+            item.item_id: item
+            for item in RemoteItem.objects.filter(
+                mailbox=self.claim.mailbox_id, item_id__in=ids
+            ).only("item_id", "tracking", "is_untracked")
+        }
+        changed = [
+            item.pk
+            for item in linked.values()
+            if item.tracking == Tracking.CATEGORY
+            and item.is_untracked == (item.item_id in categorised)
+        ]
+        if changed and self._category:
+            with fenced(self.claim):
+                RemoteItem.objects.filter(pk__in=changed).update(
+                    is_untracked=ExpressionWrapper(
+                        Q(is_untracked=False), output_field=BooleanField()
+                    )
+                )
+        return set(linked)
+
+    def take_by_hand(self, item_ids: Collection[str], about: Regarding) -> None:
+        """Take note that somebody wants items that came in already, and what they are about."""
+        with fenced(self.claim):
+            links = RemoteItem.objects.filter(mailbox=self.claim.mailbox_id, item_id__in=item_ids)
+            links.update(tracking=Tracking.HAND, is_untracked=False)
+            if columns := _columns_of(about):
+                Email.objects.filter(remote_items__in=links).update(**columns)
+
+    def leave(self, item_ids: Sequence[str]) -> None:
+        """Take note that items left the folder: its rule says no more what they are about."""
+        if self.tracked_folder is not None and item_ids:
+            with fenced(self.claim):
+                RemoteItem.objects.filter(
+                    mailbox=self.claim.mailbox_id, folder=self.tracked_folder, item_id__in=item_ids
+                ).update(folder=None)
+
+    def folder_is_gone(self) -> None:
+        """Take note that the tracked folder isn't there any more (F145)."""
+        assert self.tracked_folder is not None, "the Inbox is always there"
+        with fenced(self.claim):
+            TrackingFolder.objects.filter(pk=self.tracked_folder.pk).update(
+                state=TrackingFolder.State.GONE
+            )
+
+    def apply_folder_rules(self) -> None:
+        """Let what lies in tracked folders be about what their rules say (F143, F149, F151).
+
+        Where one email lies in folders of several, the first that brought it in says so (F150).
+        """
+        with fenced(self.claim), connection.cursor() as cursor:
+            cursor.execute(_APPLY_FOLDER_RULES, {"mailbox": self.claim.mailbox_id})
+
+    def to_delete(self, limit: int) -> list[str]:
+        """Return at most `limit` items that are stored and have to be deleted on the server."""
+        items = RemoteItem.objects.filter(mailbox=self.claim.mailbox_id, is_to_delete=True)
+        return list(items.order_by("pk").values_list("item_id", flat=True)[:limit])
+
+    def tell_of(self, fault: Fault) -> None:
+        """Raise an alert about what stops neither the visit nor any message."""
+        with fenced(self.claim):
+            alerts.raise_for_mailbox(
+                self.claim.mailbox_id, Severity.WARNING, fault.code, fault.text, direction=EMAIL
+            )
+
+    def are_deleted(self, item_ids: Sequence[str]) -> None:
+        with fenced(self.claim):
+            RemoteItem.objects.filter(mailbox=self.claim.mailbox_id, item_id__in=item_ids).update(
+                is_to_delete=False
+            )
+
     def to_retry(self, limit: int) -> list[Listed]:
-        """Return at most `limit` items that failed, before this visit, for a reason that may pass.
+        """Return at most `limit` items that failed, before this visit, for a reason that may pass,
+        and those that were declined and are wanted by now.
 
         Those that waited longest come first: a visit that can't try all leaves the others to the
         next. What became of them has to be stored before more is asked for.
@@ -153,15 +309,28 @@ class Inbox:
         visits = Schedule.objects.filter(mailbox=self.claim.mailbox_id, lane=self.claim.lane)
         failures = ItemFailure.objects.filter(
             mailbox=self.claim.mailbox_id,
+            folder=self.folder,
             state=ItemFailure.State.RETRYING,
             last_seen_at__lt=Subquery(visits.values("started_at")),
+        ).order_by("last_seen_at")[:limit]
+        items = []
+        for failure in failures:
+            items.append(Listed(failure.item_id, failure.size, subject=failure.subject))
+            if failure.tracking:
+                self._by_item[failure.item_id] = Tracking(failure.tracking)
+        wanted = DeclinedItem.objects.filter(
+            mailbox=self.claim.mailbox_id, folder=self.folder, is_wanted=True
         )
-        return [
-            Listed(item_id, size, subject=subject)
-            for item_id, size, subject in failures.order_by("last_seen_at").values_list(
-                "item_id", "size", "subject"
-            )[:limit]
-        ]
+        for item_id, size, subject in wanted.order_by("declined_at").values_list(
+            "item_id", "size", "subject"
+        )[: limit - len(items)]:
+            items.append(Listed(item_id, size, subject=subject))
+        return items
+
+    def want(self, item_id: str, about: Regarding) -> None:
+        """Have an item stored whatever the filters say: somebody asked for it by hand."""
+        self._by_item[item_id] = Tracking.HAND
+        self._about[item_id] = _columns_of(about)
 
     def is_retrying(self, item_id: str) -> bool:
         """Whether an item failed, and will be tried again."""
@@ -182,43 +351,88 @@ class Inbox:
 
         Raise ClaimLost, with nothing written, when another claim was made meanwhile.
         """
-        drafts: list[_Draft] = []
-        failures: dict[str, Fault] = {}
-        facts: dict[str, tuple[int, str]] = {}  # size and subject, as far as they are known
-        gone: list[str] = []
-        for answer in answers:  # read before the transaction opens: parsing takes its time
-            match answer:
-                case Fetched():
-                    read = self._read(answer)
-                    if isinstance(read, Fault):
-                        failures[answer.item_id] = read
-                        facts[answer.item_id] = len(answer.mime), ""
-                    else:
-                        drafts.append(read)
-                        facts[answer.item_id] = len(answer.mime), read.message.subject
-                case NotFetched():
-                    facts[answer.item_id] = answer.size, answer.subject
-                    failures[answer.item_id] = answer.fault
-                case Gone():
-                    gone.append(answer.item_id)
-                case _:
-                    assert_never(answer)
+        read = self._read_all(answers)  # before the transaction opens: parsing takes its time
+        promotion = Promotion(self.receiver, self.rules)
         with fenced(self.claim) as schedule:
-            stored = self._write(drafts, failures)
-            self._keep_failures(failures, facts, 1 if are_attempts else 0)
-            done = [
-                draft.source.item_id for draft in drafts if draft.source.item_id not in failures
-            ]
-            self._end_failures(done, ItemFailure.State.RESOLVED)
-            self._end_failures(gone, ItemFailure.State.GONE)
+            correspondence.lock((draft.letter, draft.identity) for draft in read.drafts)
+            present = self._present(read.drafts)
+            fresh = {
+                draft.identity: draft
+                for draft in reversed(read.drafts)
+                if draft.identity not in present
+            }
+            decisions = {
+                decision.draft.identity: decision
+                for decision in promotion.decide(list(fresh.values()))
+            }
+            accepted = [one for one in decisions.values() if one.verdict.accepted]
+            made = self._insert(accepted, read.failures)
+            for draft in read.drafts:  # a second copy of what the database can't hold
+                first = fresh.get(draft.identity, draft).source.item_id
+                if first in read.failures:
+                    read.failures.setdefault(draft.source.item_id, read.failures[first])
+            present |= made
+            present |= {identity: one.copy_of for identity, one in decisions.items() if one.copy_of}
+            linked = [draft for draft in read.drafts if draft.identity in present]
+            self._link(linked, present, made)
+            declined = self._decline(read, decisions, present)
+            self._keep_failures(read.failures, read.facts, 1 if are_attempts else 0)
+            self._end_failures(
+                [draft.source.item_id for draft in linked] + declined, ItemFailure.State.RESOLVED
+            )
+            self._end_failures(read.gone, ItemFailure.State.GONE)
+            # A failure or a link is said of an item now, or it is there no more.
+            DeclinedItem.objects.filter(
+                mailbox=self.claim.mailbox_id,
+                item_id__in=[
+                    *(draft.source.item_id for draft in linked), *read.failures, *read.gone
+                ],
+            ).delete()  # fmt: skip
             if cursor is not None:
                 self._save_cursor(cursor)
             note_progress(schedule)
-        return Stored(stored, len(done) - stored, len(failures), len(gone))
+        return Stored(
+            len(made), len(linked) - len(made), len(read.failures), len(read.gone), len(declined)
+        )
 
-    def _read(self, fetched: Fetched) -> _Draft | Fault:
+    def _read_all(self, answers: Iterable[Fetched | NotFetched | Gone]) -> _Read:
+        read = _Read()
+        for answer in answers:
+            match answer:
+                case Fetched():
+                    size, subject = len(answer.mime), ""
+                    match self._read(answer):
+                        case Draft() as draft:
+                            read.drafts.append(draft)
+                            subject = draft.message.subject
+                        case _Declined() as declined:
+                            read.declined.append(declined)
+                        case Fault() as fault:
+                            read.failures[answer.item_id] = fault
+                    read.facts[answer.item_id] = size, subject
+                case NotFetched():
+                    read.facts[answer.item_id] = answer.size, answer.subject
+                    read.failures[answer.item_id] = answer.fault
+                case Gone():
+                    read.gone.append(answer.item_id)
+                case _:
+                    assert_never(answer)
+        return read
+
+    def _read(self, fetched: Fetched) -> Draft | _Declined | Fault:
+        forwarder = ""
         try:
             message = parse(fetched.mime)
+            if self.receiver.owner is None:
+                forwarder = message.sender.address.lower() if message.sender else ""
+                forwarded = message.forwarded
+                if not forwarded or not forwarder:
+                    return _Declined(
+                        fetched.item_id, Reason.NOT_FORWARDED, message, len(fetched.mime),
+                        fetched.received_at,
+                    )  # fmt: skip
+                message = parse(forwarded)
+            letter = letter_of(message, fetched, self.rules)
         except UnreadableMessage as error:
             return _item_fault("email.unreadable", str(error))
         except _PARSER_BUGS as error:  # one stranger's message must not stop the mailbox
@@ -228,7 +442,15 @@ class Inbox:
                 f"reading the message failed in our own code ({type(error).__name__}); "
                 "please report it with the message",
             )
-        return _Draft(fetched, message, self._identity(fetched, message))
+        return Draft(
+            fetched,
+            message,
+            self._identity(fetched, message),
+            letter,
+            self._by_item.get(fetched.item_id, self.tracking),
+            forwarder,
+            self._about.get(fetched.item_id) or _columns_of(self.tracked_folder),
+        )
 
     def _identity(self, fetched: Fetched, message: Message) -> str:
         """Say what makes it this message and no other, as a digest.
@@ -243,60 +465,132 @@ class Inbox:
             parts = (str(self.claim.mailbox_id), fetched.item_id)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
-    def _write(self, drafts: list[_Draft], failures: dict[str, Fault]) -> int:
-        """Insert the drafts, and return how many became new records.
+    def _present(self, drafts: Sequence[Draft]) -> dict[str, UUID]:
+        """Return the emails that the CRM has already, by their identity."""
+        is_sent = self.tracking is Tracking.SENT
+        emails = Email.objects.filter(
+            direction=Email.Direction.OUTGOING if is_sent else Email.Direction.INCOMING,
+            identity__in={draft.identity for draft in drafts},
+        )
+        return dict(emails.values_list("identity", "id"))
+
+    def _insert(self, decisions: list[Decision], failures: dict[str, Fault]) -> dict[str, UUID]:
+        """Insert accepted messages, and return their emails by identity.
 
         What PostgreSQL refuses to hold goes to `failures`, alone. Each is tried and undone by
-        itself, and the good ones are then inserted together: in one order, see `_insert`.
+        itself, and the good ones are then inserted together: in one order, see `records.insert`.
         """
+        if not decisions:
+            return {}
         try:
             with transaction.atomic():
-                return self._insert(drafts)
+                return records.insert(decisions, self.rules)
         except _REFUSED:
-            good = [draft for draft in drafts if not self._refused(draft, failures)]
-        return self._insert(good)
+            good = [one for one in decisions if not self._refused(one, failures)]
+        ids = {one.draft.letter.id for one in good}
+        # What they answer may be among the refused.
+        return records.insert([_without_lost(one, decisions, ids) for one in good], self.rules)
 
-    def _refused(self, draft: _Draft, failures: dict[str, Fault]) -> bool:
+    def _refused(self, decision: Decision, failures: dict[str, Fault]) -> bool:
         try:
             with transaction.atomic():
-                self._insert([draft])
+                records.insert([replace(decision, answer=None)], self.rules)
                 transaction.set_rollback(True)
         except _REFUSED as error:
-            failures[draft.source.item_id] = _item_fault(
+            failures[decision.draft.source.item_id] = _item_fault(
                 "email.not_storable", f"the database can't hold this message: {error}"
             )
             return True
         return False
 
-    def _insert(self, drafts: list[_Draft]) -> int:
-        # In the order of identity: two visits that store the same mails never wait in a circle.
-        first = {draft.identity: draft for draft in reversed(drafts)}
-        emails = {identity: _email(first[identity]) for identity in sorted(first)}
-        Email.objects.bulk_create(emails.values(), ignore_conflicts=True)
-        ids = dict(
-            Email.objects.filter(
-                direction=Email.Direction.INCOMING, identity__in=emails
-            ).values_list("identity", "id")
-        )
-        ours = [first[name] for name, email in emails.items() if ids[name] == email.id]
-        ActivityParty.objects.bulk_create(
-            party for draft in ours for party in _parties(draft, emails[draft.identity])
-        )
-        _insert_attachments([(emails[draft.identity], draft.message) for draft in ours])
+    def _link(
+        self, drafts: Sequence[Draft], emails: Mapping[str, UUID], made: Mapping[str, UUID]
+    ) -> None:
+        """Say from which items emails came; those that were here already may be about more now."""
         RemoteItem.objects.bulk_create(
-            RemoteItem(
-                mailbox_id=self.claim.mailbox_id,
-                item_id=draft.source.item_id,
-                email_id=ids[draft.identity],
-            )
-            for draft in drafts
+            (
+                RemoteItem(
+                    mailbox_id=self.claim.mailbox_id,
+                    item_id=draft.source.item_id,
+                    email_id=emails[draft.identity],
+                    tracking=draft.tracking,
+                    folder=self.tracked_folder,
+                    is_to_delete=self.receiver.deletes,
+                )
+                for draft in drafts
+            ),
+            update_conflicts=True,
+            unique_fields=["mailbox", "item_id"],
+            update_fields=["tracking", "folder", "is_untracked", "is_to_delete"],
         )
-        if self.queue_id is not None:
+        known = [draft for draft in drafts if draft.identity not in made]
+        for draft in known:
+            if draft.regarding and draft.tracking is Tracking.HAND:
+                Email.objects.filter(pk=emails[draft.identity]).update(**draft.regarding)
+        owner = self.receiver.owner
+        if owner is not None and owner.kind is Kind.QUEUE:  # F132: by way of its own mailbox
+            # By its email's own id: that is not what it answers.
+            known = [
+                replace(draft, letter=replace(draft.letter, id=emails[draft.identity]))
+                for draft in known
+            ]
+            verdicts = Promotion(self.receiver, self.rules).decide(known)
             QueueItem.objects.bulk_create(
-                (QueueItem(queue_id=self.queue_id, email_id=ids[name]) for name in sorted(emails)),
+                (
+                    QueueItem(queue_id=owner.id, email_id=emails[one.draft.identity])
+                    for one in verdicts
+                    if any(who.kind is Kind.QUEUE and who.id == owner.id
+                           for who in one.verdict.accepted)
+                ),
                 ignore_conflicts=True,
-            )
-        return len(ours)
+            )  # fmt: skip
+
+    def _decline(
+        self, read: _Read, decisions: Mapping[str, Decision], present: Mapping[str, UUID]
+    ) -> list[str]:
+        """Keep why messages are not in the CRM; return their items."""
+        declined = list(read.declined)
+        for draft in read.drafts:
+            if draft.identity in present or draft.source.item_id in read.failures:
+                continue
+            reason = decisions[draft.identity].verdict.reason
+            if reason is not None:
+                declined.append(
+                    _Declined(
+                        draft.source.item_id, reason, draft.message, len(draft.source.mime),
+                        draft.source.received_at, draft.letter.waits_for,
+                    )
+                )  # fmt: skip
+        DeclinedItem.objects.bulk_create(
+            (self._declined_item(one) for one in declined),
+            update_conflicts=True,
+            unique_fields=["mailbox", "item_id"],
+            update_fields=["reason", "declined_at", "is_wanted"],
+        )
+        for reason, count in Counter(one.reason for one in declined).items():
+            if reason in _TOLD:
+                alerts.raise_for_mailbox(
+                    self.claim.mailbox_id, Severity.INFORMATION, _TOLD[reason],
+                    direction=EMAIL, count=count,
+                )  # fmt: skip
+        return [one.item_id for one in declined]
+
+    def _declined_item(self, declined: _Declined) -> DeclinedItem:
+        message = declined.message
+        sender = message.sender
+        return DeclinedItem(
+            mailbox_id=self.claim.mailbox_id,
+            item_id=declined.item_id,
+            folder=self.folder,
+            reason=declined.reason,
+            message_id=message.message_id,
+            answers=list(declined.waits_for),
+            sender=(sender.address or sender.name) if sender else "",
+            subject=message.subject,
+            size=declined.size,
+            received_at=declined.received_at or message.sent_at,
+            declined_at=Now(),
+        )
 
     def _keep_failures(
         self, failures: dict[str, Fault], facts: Mapping[str, tuple[int, str]], attempt: int
@@ -317,6 +611,8 @@ class Inbox:
                 ItemFailure(
                     mailbox_id=self.claim.mailbox_id,
                     item_id=item_id,
+                    folder=self.folder,
+                    tracking=self._by_item.get(item_id, ""),
                     code=fault.code,
                     reason=fault.text,
                     size=size,
@@ -331,7 +627,8 @@ class Inbox:
             update_conflicts=True,
             unique_fields=["mailbox", "item_id"],
             update_fields=[
-                *("code", "reason", "size", "subject", "attempts", "state", "last_seen_at")
+                *("code", "reason", "size", "subject", "attempts", "state", "last_seen_at"),
+                *("folder", "tracking"),
             ],
         )
         # One alert a kind of trouble, however many messages have it.
@@ -355,57 +652,18 @@ class Inbox:
         )
 
 
-def _email(draft: _Draft) -> Email:
-    message = draft.message
-    return Email(
-        direction=Email.Direction.INCOMING,
-        status=Email.Status.RECEIVED,
-        identity=draft.identity,
-        message_id=message.message_id,
-        in_reply_to=message.in_reply_to,
-        references=list(message.references),
-        conversation_index=message.conversation_index,
-        subject=message.subject,
-        text=message.text,
-        html=message.html,
-        sent_at=message.sent_at,
-        received_at=draft.source.received_at,
-        repairs=list(message.warnings),
-    )
+def _without_lost(decision: Decision, tried: list[Decision], kept: set[UUID]) -> Decision:
+    """Forget the answered email when it was in the same batch and could not be stored."""
+    answer = decision.answer
+    lost = {one.draft.letter.id for one in tried} - kept
+    return replace(decision, answer=None) if answer and answer.email_id in lost else decision
 
 
-def _parties(draft: _Draft, email: Email) -> Iterable[ActivityParty]:
-    for party in draft.message.parties:
-        yield ActivityParty(
-            email=email, participation=int(party.role), address=party.address, name=party.name
-        )
-
-
-def _insert_attachments(emails: list[tuple[Email, Message]]) -> None:
-    """Store attachments, each content once however many emails carry it (F122)."""
-    contents: dict[str, bytes] = {}
-    rows: list[Attachment] = []
-    for email, message in emails:
-        for position, attachment in enumerate(message.attachments):
-            digest = hashlib.sha256(attachment.content).hexdigest()
-            contents[digest] = attachment.content
-            rows.append(
-                Attachment(
-                    email=email,
-                    body_id=digest,
-                    position=position,
-                    filename=attachment.filename,
-                    content_type=attachment.content_type,
-                    content_id=attachment.content_id,
-                    is_inline=attachment.is_inline,
-                    size=len(attachment.content),
-                )
-            )
-    AttachmentContent.objects.bulk_create(
-        (AttachmentContent(digest=digest, content=contents[digest]) for digest in sorted(contents)),
-        ignore_conflicts=True,
-    )
-    Attachment.objects.bulk_create(rows)
+def _columns_of(about: Regarding | None) -> dict[str, Any]:
+    """Return the columns of what email is about, none when nothing is named."""
+    if about is None or about.regarding is None:
+        return {}
+    return {name: getattr(about, name) for name in Email.REGARDING_IDS}
 
 
 def _item_fault(code: str, text: str) -> Fault:

@@ -58,6 +58,7 @@ def record(
             stored=outcome.stored,
             linked=outcome.linked,
             failed=outcome.failed,
+            declined=outcome.declined,
             more_left=outcome.more_left,
             fault_code=outcome.fault.code if outcome.fault else "",
             rest=rest.length,

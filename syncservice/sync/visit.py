@@ -22,8 +22,20 @@ from syncservice.domain.faults import (
     Scope,
     may_be_of_one_item,
 )
-from syncservice.servers.gateway import Fetched, Gone, Incoming, Listed, NotFetched
+from syncservice.servers.gateway import (
+    FOLDER_GONE,
+    Fetched,
+    Gone,
+    Incoming,
+    Listed,
+    NotFetched,
+    Organised,
+)
+from syncservice.sync import organising, track_requests
 from syncservice.sync.incoming_email import LONGEST_ID, Inbox, Stored, kept_id
+
+#: Items of one request to delete.
+DELETED_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +61,7 @@ class Outcome:
     linked: int = 0
     failed: int = 0
     gone: int = 0  # before they could be fetched
+    declined: int = 0
     bytes: int = 0
     more_left: bool = False
     fault: Fault | None = None  # None: the visit ended well
@@ -56,11 +69,16 @@ class Outcome:
     stopped: bool = False  # its worker was told to stop
     seconds: float = 0.0
 
+    @property
+    def handled(self) -> int:
+        return self.stored + self.linked + self.failed + self.declined
+
     def add(self, stored: Stored) -> None:
         self.stored += stored.stored
         self.linked += stored.linked
         self.failed += stored.failed
         self.gone += stored.gone
+        self.declined += stored.declined
 
 
 def visit(
@@ -69,10 +87,18 @@ def visit(
     budget: Budget,
     clock: Callable[[], float],
     is_stopping: Callable[[], bool] = lambda: False,
+    *,
+    organised: Organised | None = None,
+    undeliverable: str = "",
+    only_requests: bool = False,
 ) -> Outcome:
     """Make one visit; `clock` counts seconds. Raise ClaimLost as soon as another holds the lane.
 
     A fault of the server ends the visit and is part of the outcome: what was committed stays.
+
+    `organised` is what the mailbox has besides messages, where the server knows such things;
+    `undeliverable` names the folder for what can't be stored, '': it stays where it is.
+    With `only_requests`, nothing is brought in but what somebody asked for by hand.
     """
     outcome = Outcome()
     began = clock()
@@ -82,23 +108,75 @@ def visit(
         return (
             outcome.stopped
             or clock() - began >= budget.duration.total_seconds()
-            or outcome.stored + outcome.linked + outcome.failed >= budget.messages
+            or outcome.handled >= budget.messages
             or outcome.bytes >= budget.bytes
         )
 
     try:
-        outcome.more_left = _read_pages(gateway, inbox, budget, outcome, is_spent)
-        _retry_failures(gateway, inbox, budget, outcome, is_spent)
+        _answer_requests(gateway, inbox, outcome)
+        if not only_requests:
+            if organised is not None:
+                organising.organise(organised, inbox)
+            folders = [inbox, *(organising.other_folders(inbox) if organised is not None else ())]
+            for folder in folders:
+                outcome.more_left |= _visit_folder(gateway, folder, budget, outcome, is_spent)
+            if len(folders) > 1:
+                inbox.apply_folder_rules()
+            _delete_stored(gateway, inbox)
+            if organised is not None:
+                organising.mark_undeliverable(organised, inbox, move_to=undeliverable)
     except FaultError as error:
         if error.fault.nature is Nature.LIMITED:
             outcome.limit, outcome.more_left = error.fault, True
         else:
             outcome.fault = error.fault
-        if error.fault.nature is Nature.RESYNC:
-            inbox.forget_cursor()
     outcome.requests = gateway.requests
     outcome.seconds = clock() - began
     return outcome
+
+
+def _visit_folder(
+    gateway: Incoming,
+    folder: Inbox,
+    budget: Budget,
+    outcome: Outcome,
+    is_spent: Callable[[], bool],
+) -> bool:
+    """Bring one folder up to date; True when some is left for the next visit."""
+    if is_spent():
+        return True
+    try:
+        more_left = _read_pages(gateway, folder, budget, outcome, is_spent)
+        _retry_failures(gateway, folder, budget, outcome, is_spent)
+    except FaultError as error:
+        if error.fault.nature is Nature.RESYNC:
+            folder.forget_cursor()
+        if error.fault.code == FOLDER_GONE and folder.tracked_folder is not None:
+            folder.folder_is_gone()
+            return False
+        raise
+    return more_left
+
+
+def _answer_requests(gateway: Incoming, inbox: Inbox, outcome: Outcome) -> None:
+    for request in track_requests.waiting(inbox):
+        outcome.add(track_requests.answer(gateway, inbox, request))
+
+
+def _delete_stored(gateway: Incoming, inbox: Inbox) -> None:
+    """Delete on the server what is in the CRM, where its owner wants that (F085).
+
+    It is committed before: killed in between, the next visit deletes it. What the CRM declined
+    stays on the server.
+    """
+    while item_ids := inbox.to_delete(DELETED_AT_ONCE):
+        try:
+            gateway.delete(item_ids)
+        except FaultError as error:
+            if error.fault.scope is not Scope.EMAIL:
+                raise
+            inbox.tell_of(error.fault)  # the server keeps some for good
+        inbox.are_deleted(item_ids)
 
 
 def _retry_failures(
@@ -127,14 +205,15 @@ def _read_pages(
     cursor = inbox.cursor()
     suspects = 0
     while True:
-        page = gateway.page(cursor, budget.page_ids)
+        page = gateway.page(cursor, budget.page_ids, inbox.folder)
         outcome.pages += 1
+        inbox.leave(page.removed)
         new, failed_before = inbox.new_items(page.items)
         # What failed goes last and alone: so a message that ends every request ends no other's.
         todo = [*batches(new, budget), *([item] for item in failed_before)]
         for batch in _fetched(gateway, todo, budget, outcome):
             suspects += batch.suspect is not None
-            is_unproven = batch.suspect is not None and not (outcome.stored or outcome.linked)
+            is_unproven = batch.suspect is not None and outcome.handled == outcome.failed
             ends_page = batch.is_last and not is_unproven
             is_alone = batch.is_last and suspects == 1
             stored = inbox.store(
@@ -149,6 +228,7 @@ def _read_pages(
                 inbox.move_cursor(page.cursor)
             if is_spent() and not batch.is_last:
                 return True
+            _answer_requests(gateway, inbox, outcome)
         if not todo and page.cursor != cursor:
             inbox.move_cursor(page.cursor)
         cursor = page.cursor

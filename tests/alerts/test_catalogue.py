@@ -27,11 +27,16 @@ OURS = {
     "mailbox": "enabled recovered not_approved no_profile no_address taken_over disabled "
     "other_organisation no_credentials no_activities key_lost",
     "profile": "exchange_online_ends login_refused mailboxes_failing autodiscover_failed key_lost",
-    "email": "unreadable parser_failed not_storable too_large not_answered id_too_long",
-    "exchange": "not_ews unreadable_answer",
+    "email": "unreadable parser_failed not_storable too_large not_answered id_too_long no_sender "
+    "not_forwarded not_allowed_to_forward",
+    "exchange": "not_ews unreadable_answer folder_gone categories_unreadable",
     "test": "failed timed_out",
     "pop3": "login_refused mailbox_in_use login_delay system_temporary system_permanent "
     "no_starttls not_pop3 no_uidl",
+    "imap": "login_refused password_expired privacy_required preauthenticated no_permission "
+    "contact_admin mailbox_in_use unavailable closed limit_reached over_quota no_starttls not_imap "
+    "no_uids uidvalidity_changed inbox_refused not_listed unreadable_answer message_refused "
+    "larger_than_listed not_deleted read_only others_deleted",
     "smtp": "login_refused authentication_unavailable service_unavailable sender_refused "
     "recipients_refused quota_exceeded refused_for_now message_refused no_starttls not_smtp "
     "outcome_unknown",
@@ -66,7 +71,9 @@ def test_a_status_of_http_has_an_entry(status):
 
 @pytest.mark.parametrize("name", NETWORK)
 def test_a_trouble_of_the_network_means_the_same_for_every_protocol(name):
-    of_exchange, *others = (ENTRIES[f"{kind}.{name}"] for kind in ("exchange", "pop3", "smtp"))
+    of_exchange, *others = (
+        ENTRIES[f"{kind}.{name}"] for kind in ("exchange", "pop3", "imap", "smtp")
+    )
     assert all(entry is of_exchange for entry in others)
 
 

@@ -9,10 +9,11 @@ import pytest
 from syncservice.domain.faults import FaultError, Nature
 from syncservice.servers.exchange.conversation import ExchangeServer
 from syncservice.servers.exchange.incoming import ExchangeIncoming
-from syncservice.servers.gateway import Fetched, Gone, Incoming
+from syncservice.servers.gateway import Fetched, Gone, Incoming, Listed
+from syncservice.servers.imap import ImapIncoming
 from syncservice.servers.pop3 import Pop3Incoming
 from tests.memory_gateway import MemoryIncoming, MemoryServer, mime
-from tests.servers.dovecot import Dovecot, dovecot
+from tests.servers.dovecot import HAS_IMAP, WITHOUT_IMAP, Dovecot, dovecot
 from tests.simulator.answers import checked_simulator
 
 ADDRESS = "user@example.test"
@@ -29,10 +30,10 @@ class World:
     tells_receipt: bool = True
 
 
-@pytest.fixture(params=["memory", "exchange", "pop3"])
+@pytest.fixture(params=["memory", "exchange", "pop3", "imap"])
 def world(request) -> Iterator[World]:
-    if request.param == "pop3":
-        yield pop3(request.getfixturevalue("post"))
+    if request.param in ("pop3", "imap"):
+        yield {"pop3": pop3, "imap": imap}[request.param](request.getfixturevalue("post"))
     else:
         yield from {"memory": memory, "exchange": exchange}[request.param]()
 
@@ -62,6 +63,18 @@ def pop3(post: Dovecot) -> World:
         lambda item_id: post.remove(user, item_id),
         None,
         tells_receipt=False,
+    )
+
+
+def imap(post: Dovecot) -> World:
+    if not HAS_IMAP:
+        pytest.skip(WITHOUT_IMAP)
+    user = f"user-{next(users)}"
+    return World(
+        lambda: ImapIncoming(post.imap_server(user)),
+        lambda message: post.append(user, message),
+        lambda item_id: post.expunge(user, item_id),
+        lambda: post.renumber(user),
     )
 
 
@@ -183,7 +196,8 @@ def test_a_cursor_that_the_server_forgot_is_a_fault_that_asks_to_begin_again(cha
     changing_world.deliver(mime("one"))
     with changing_world.open() as gateway:
         _, cursor = everything(gateway)
-        changing_world.forget_cursors()
+    changing_world.forget_cursors()
+    with changing_world.open() as gateway:
         with pytest.raises(FaultError) as caught:
             gateway.page(cursor, 3)
         assert caught.value.fault.nature is Nature.RESYNC
@@ -201,3 +215,72 @@ def test_a_server_that_is_well_says_so_before_and_after_a_request(world):
         gateway.check()
         list(gateway.fetch(gateway.page("", 3).items))
         gateway.check()
+
+
+def test_a_message_is_found_by_its_message_id(world):
+    world.deliver(mime("other"))
+    wanted = world.deliver(mime("wanted", message_id="<a@b.test>"))
+    with world.open() as gateway:
+        assert [item.item_id for item in gateway.find("<a@b.test>")] == [wanted]
+        assert gateway.find("<nobody@knows.test>") == ()
+
+
+def test_what_was_deleted_is_listed_by_no_later_conversation(world):
+    first, second, third = (world.deliver(mime(f"mail {number}")) for number in range(3))
+    with world.open() as gateway:
+        everything(gateway)
+        gateway.delete([first, third])
+    with world.open() as gateway:
+        assert everything(gateway)[0] == [second]
+
+
+def test_what_is_gone_already_is_no_fault_when_it_is_deleted(world):
+    gone, here = world.deliver(mime("gone")), world.deliver(mime("here"))
+    world.remove(gone)
+    with world.open() as gateway:
+        gateway.delete([gone, here])
+        gateway.delete([])
+    with world.open() as gateway:
+        assert everything(gateway)[0] == []
+
+
+def test_a_conversation_goes_on_after_it_deleted(world):
+    first, second = world.deliver(mime("first")), world.deliver(mime("second"))
+    with world.open() as gateway:
+        everything(gateway)
+        gateway.delete([first])
+        (answer,) = gateway.fetch([Listed(second, 1)])
+    assert isinstance(answer, Fetched)
+
+
+def test_every_copy_of_a_message_is_found(world):
+    copies = {world.deliver(mime(f"copy {number}", message_id="<1@x.test>")) for number in range(2)}
+    with world.open() as gateway:
+        assert {item.item_id for item in gateway.find("<1@x.test>")} == copies
+
+
+def test_what_is_found_can_be_fetched_and_deleted_and_is_found_no_more(world):
+    world.deliver(mime("wanted", message_id="<wanted@x.test>"))
+    with world.open() as gateway:
+        (item,) = gateway.find("<wanted@x.test>")
+        (fetched,) = gateway.fetch([item])
+        assert isinstance(fetched, Fetched)
+        assert b"The body of wanted." in fetched.mime
+        gateway.delete([item.item_id])
+        assert gateway.find("<wanted@x.test>") == ()
+
+
+def test_what_was_deleted_since_it_was_listed_is_gone(world):
+    doomed, kept = world.deliver(mime("doomed")), world.deliver(mime("kept"))
+    with world.open() as gateway:
+        items = gateway.page("", 10).items
+        gateway.delete([doomed])
+        answers = {answer.item_id: answer for answer in gateway.fetch(items)}
+    assert isinstance(answers[doomed], Gone)
+    assert isinstance(answers[kept], Fetched)
+
+
+def test_deleting_nothing_makes_no_request(world):
+    with world.open() as gateway:
+        gateway.delete([])
+        assert gateway.requests == 0

@@ -148,6 +148,10 @@ def change_server(box):
     save_profile(box.profile.name, location="another.example.test")
 
 
+def change_protocol(box):
+    save_profile(box.profile.name, server_type=EmailServerProfile.ServerType.IMAP_SMTP)
+
+
 def change_name(box):
     save_profile(box.profile.name, location="https://another.example.test/EWS/Exchange.asmx")
 
@@ -184,10 +188,18 @@ def test_what_was_passed_over_for_its_date_is_listed_again_when_the_date_changes
         (change_profile, factories.profile, True),
         (change_address, factories.profile, True),
         (change_server, pop3, True),
+        (change_protocol, pop3, True),
         (change_name, exchange, False),
         (change_password, pop3, False),
     ],
-    ids=["another profile", "another address", "another POP3", "Exchange's name", "a password"],
+    ids=[
+        "another profile",
+        "another address",
+        "another POP3",
+        "IMAP",
+        "Exchange's name",
+        "a password",
+    ],
 )
 def test_what_is_another_mailbox_on_the_server_is_read_from_its_beginning(change, of, reads_anew):
     """A POP3 server may call another message by the same id: it would be taken for read."""

@@ -15,7 +15,7 @@ from syncservice.mailboxes.rules import (
     warnings,
 )
 
-EXCHANGE, POP3 = EmailServerProfile.ServerType
+EXCHANGE, POP3, IMAP = EmailServerProfile.ServerType
 CLEAR, TLS, STARTTLS = EmailServerProfile.Security
 AUTO, NEGOTIATE, NTLM, BASIC = EmailServerProfile.Authentication
 OF_MAILBOX, OF_PROFILE, INTEGRATED, WITHOUT = EmailServerProfile.Credentials
@@ -179,8 +179,10 @@ def test_what_a_profile_of_exchange_must_say(changes, fields):
         ),
     ],
 )
-def test_what_a_profile_of_pop3_and_smtp_must_say(changes, fields):
-    assert sorted(profile_problems(a_pop3(**changes))) == sorted(fields)
+@pytest.mark.parametrize("server_type", [POP3, IMAP])
+def test_what_a_profile_of_pop3_or_imap_and_smtp_must_say(server_type, changes, fields):
+    profile = a_pop3(server_type=server_type, **changes)
+    assert sorted(profile_problems(profile)) == sorted(fields)
 
 
 def test_mail_in_the_clear_can_be_allowed(settings):
@@ -215,6 +217,9 @@ WANTED = ["allow_credentials", "username", "password"]
             an_exchange(**EACH_ITS_OWN), {"act_method": 1, **ITS_ACCOUNT}, [], id="ACT as itself"
         ),
         pytest.param(a_pop3(), {"act_method": 1}, ["act_method"], id="POP3 has no calendar"),
+        pytest.param(
+            a_pop3(server_type=IMAP), {"act_method": 1}, ["act_method"], id="nor has IMAP"
+        ),
         pytest.param(a_pop3(), {"outgoing_method": 2}, [], id="SMTP sends"),
         pytest.param(an_exchange(**EACH_ITS_OWN), {}, WANTED, id="an account of its own"),
         pytest.param(an_exchange(**EACH_ITS_OWN), ITS_ACCOUNT, [], id="that is allowed"),

@@ -2,8 +2,10 @@
 
 import getpass
 import grp
+import imaplib
 import os
 import pwd
+import re
 import shutil
 import socket
 import subprocess
@@ -11,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 
@@ -22,9 +24,11 @@ from tests.servers.certificates import certificate
 
 PROGRAM = shutil.which("dovecot") or "/usr/sbin/dovecot"
 _START_SECONDS = 20
+HAS_IMAP = any(os.access(f"/usr/{name}/dovecot/imap", os.X_OK) for name in ("lib", "libexec"))
+WITHOUT_IMAP = "Dovecot's IMAP is not installed (Debian's package dovecot-imapd)"
 #: The uidl is the name of the message's file, so that a test knows it before it asks.
 _CONFIGURATION = """
-protocols = pop3
+protocols = {protocols}
 listen = 127.0.0.1
 base_dir = {folder}/run
 state_dir = {folder}/state
@@ -61,10 +65,23 @@ service pop3-login {{
     ssl = yes
   }}
 }}
+{imap}
 service anvil {{
   chroot =
   unix_listener anvil-auth-penalty {{
     mode = 0
+  }}
+}}
+"""
+_IMAP = """
+service imap-login {{
+  chroot =
+  inet_listener imap {{
+    port = {port}
+  }}
+  inet_listener imaps {{
+    port = {tls_port}
+    ssl = yes
   }}
 }}
 """
@@ -78,12 +95,46 @@ class Dovecot:
     port: int
     tls_port: int
     certificate: Path
+    imap_port: int
+    imap_tls_port: int
     numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def server(self, user: str, security: Security = Security.NONE, **more) -> MailServer:
         port = self.tls_port if security is Security.TLS else self.port
         more = {"password": "pw", "timeout_seconds": 20, **more}
         return MailServer("127.0.0.1", port, security, user, **more)
+
+    def imap_server(self, user: str, security: Security = Security.NONE, **more) -> MailServer:
+        port = self.imap_tls_port if security is Security.TLS else self.imap_port
+        return replace(self.server(user, security, **more), port=port)
+
+    @contextmanager
+    def imap(self, user: str) -> Iterator[imaplib.IMAP4]:
+        """Let another program have the Inbox open; the test speaks for it."""
+        with imaplib.IMAP4("127.0.0.1", self.imap_port, 20) as client:
+            client.login(user, "pw")
+            client.select()
+            yield client
+
+    def append(self, user: str, message: bytes) -> str:
+        """Put a message into the Inbox over IMAP, and return UIDVALIDITY and UID: "7.1"."""
+        with self.imap(user) as client:
+            _, (said,) = client.append("INBOX", "", "", message)
+        (numbers,) = re.findall(r"APPENDUID (\d+) (\d+)", said.decode())
+        return ".".join(numbers)
+
+    def expunge(self, user: str, item_id: str) -> None:
+        """Let another program delete what `append` put there."""
+        uid = item_id.partition(".")[2]
+        with self.imap(user) as client:
+            client.uid("STORE", uid, "+FLAGS.SILENT", r"(\Deleted)")
+            client.uid("EXPUNGE", uid)
+
+    def renumber(self, user: str) -> None:
+        """Give the messages of the Inbox another UIDVALIDITY."""
+        uidlist = self.folder / "mail" / user / "dovecot-uidlist"
+        version, validity, *more = uidlist.read_text().split(" ")
+        uidlist.write_text(" ".join([version, f"V{int(validity[1:]) + 1}", *more]))
 
     def deliver(self, user: str, message: bytes) -> str:
         """Put a message into a mailbox, as Maildir has it, and return its uidl."""
@@ -103,8 +154,11 @@ class Dovecot:
 
 
 @contextmanager
-def dovecot() -> Iterator[Dovecot]:
-    """Run one for the block; skip the test where none is installed."""
+def dovecot(imap: str = "") -> Iterator[Dovecot]:
+    """Run one for the block, with `imap` in its settings; skip the test where none is installed.
+
+    It speaks IMAP, too, if that is installed: a test that needs it asks `HAS_IMAP`.
+    """
     if not os.access(PROGRAM, os.X_OK):
         pytest.skip("Dovecot is not installed (Debian's package dovecot-pop3d)")
     # Not pytest's folder: it is closed to the users that Dovecot becomes.
@@ -113,15 +167,17 @@ def dovecot() -> Iterator[Dovecot]:
     try:
         (folder / "mail").mkdir()
         _give_to_mail(folder / "mail")
-        with _running(folder) as running:
+        with _running(folder, imap) as running:
             yield running
     finally:
         shutil.rmtree(folder)
 
 
 @contextmanager
-def _running(folder: Path) -> Iterator[Dovecot]:
-    server = Dovecot(folder, _free_port(), _free_port(), certificate(folder / "server.pem"))
+def _running(folder: Path, imap: str) -> Iterator[Dovecot]:
+    ports = [_free_port() for _ in range(4)]
+    server = Dovecot(folder, *ports[:2], certificate(folder / "server.pem"), *ports[2:])
+    listens = _IMAP.format(port=server.imap_port, tls_port=server.imap_tls_port)
     mail = _mail_user()
     user, login_user = mail.pw_name, mail.pw_name
     if os.getuid() == 0:  # it insists on two users that own nothing, and its package makes them
@@ -138,12 +194,14 @@ def _running(folder: Path) -> Iterator[Dovecot]:
             certificate=server.certificate,
             port=server.port,
             tls_port=server.tls_port,
+            protocols="pop3 imap" if HAS_IMAP else "pop3",
+            imap=listens + imap if HAS_IMAP else "",
         )
     )
     process = subprocess.Popen([PROGRAM, "-F", "-c", config])
     try:
         deadline = time.monotonic() + _START_SECONDS
-        while not _greets(server.port):
+        while not (_greets(server.port) and (not HAS_IMAP or _greets(server.imap_port))):
             assert process.poll() is None, (folder / "log").read_text()
             assert time.monotonic() < deadline, (folder / "log").read_text()
         yield server
@@ -155,7 +213,7 @@ def _running(folder: Path) -> Iterator[Dovecot]:
 def _greets(port: int) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), 5) as connection:
-            return connection.recv(3) == b"+OK"
+            return connection.recv(3) in (b"+OK", b"* O")
     except ConnectionError:
         return False
 

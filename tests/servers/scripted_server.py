@@ -1,14 +1,16 @@
-"""A server on 127.0.0.1 that answers line by line what a test tells it, for POP3 and SMTP.
+"""A server on 127.0.0.1 that answers line by line what a test tells it, for POP3, IMAP and SMTP.
 
-It is for what real servers can't be made to say. It knows three things of the protocols: a positive
-reply to STLS or STARTTLS begins TLS, 354 begins a text that ends with a dot, +OK to QUIT and 221
-end the connection.
+It is for what real servers can't be made to say. It knows four things of the protocols: a positive
+reply to STLS or STARTTLS begins TLS, 354 begins a text that ends with a dot, +OK to QUIT, 221 and
+the answer to LOGOUT end the connection, and commands of IMAP begin with a tag, which the answer
+repeats where it says <tag>.
 """
 
+import io
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,10 +20,15 @@ from syncservice.servers.mail_server import MailServer, Security
 #: At the end of a reply or in its place: close the connection; say nothing until the client goes.
 CLOSE = b"<close>"
 SILENCE = b"<silence>"
-#: The same: send for ever, as fast as it is taken, a line without end or lines of a listing; or a
-#: byte now and then.
-FLOOD, ROWS, DRIP = b"<flood>", b"<rows>", b"<drip>"
-_FOR_EVER = {FLOOD: b"x" * 65536, ROWS: b"1 a\r\n" * 10000, DRIP: b"x"}
+#: The same: send for ever, as fast as it is taken, a line without end, lines of a listing or what
+#: IMAP tells unasked; or a byte now and then.
+FLOOD, ROWS, TOLD, DRIP = b"<flood>", b"<rows>", b"<told>", b"<drip>"
+_FOR_EVER = {
+    FLOOD: b"x" * 65536,
+    ROWS: b"1 a\r\n" * 10000,
+    TOLD: b"* 1 EXPUNGE\r\n" * 5000,
+    DRIP: b"x",
+}
 
 #: What a server with one message "a" says.
 POP3 = {
@@ -34,6 +41,8 @@ POP3 = {
     "LIST": b"+OK\r\n1 20\r\n.",
     "RETR": b"+OK\r\nSubject: one\r\n\r\n1\r\n.",
 }
+#: What one says besides that lets commands be sent ahead.
+PIPELINING = {"CAPA": b"+OK\r\nTOP\r\nPipelining\r\nUIDL\r\n."}
 SMTP = {
     "": b"220 ready",
     "EHLO": b"250-here\r\n250-SIZE 1000000\r\n250-STARTTLS\r\n250 AUTH PLAIN LOGIN CRAM-MD5",
@@ -48,17 +57,74 @@ SMTP = {
 }
 
 
+#: What is said to a command, or what finds that out.
+Reply = bytes | Callable[[str], bytes]
+
+
+def giving(
+    messages: Mapping[int, bytes],
+    odd: Mapping[int, bytes] | None = None,
+    end: bytes = b"<tag> OK done",
+) -> Callable[[str], bytes]:
+    """Answer UID FETCH with what was asked of `messages`, by UID.
+
+    For the text of some there is something odd: b"" is nothing, and what is no line ends the
+    answer. Else `end` does.
+    """
+
+    def reply(command: str) -> bytes:
+        given = b""
+        for run in command.split(" ")[2].split(","):
+            first, _, last = run.partition(":")
+            for uid in range(int(first), int(last or first) + 1):
+                message = messages[uid]
+                row = b'* %d FETCH (UID %d RFC822.SIZE %d INTERNALDATE "17-Jul-2024 02:44:25 -0700"'
+                row %= (uid, uid, len(message))
+                if "BODY.PEEK[]" not in command:
+                    given += row + b")\r\n"
+                    continue
+                good = row + b" BODY[] {%d}\r\n%b)\r\n" % (len(message), message)
+                this = (odd or {}).get(uid, good)
+                given += this
+                if this and not this.endswith(b"\r\n"):
+                    return given
+        return given + end
+
+    return reply
+
+
+#: What a server with one message says, its first in the numbering 7.
+IMAP = {
+    "": b"* OK ready",
+    "CAPABILITY": b"* CAPABILITY IMAP4rev1 STARTTLS AUTH=PLAIN UIDPLUS\r\n<tag> OK done",
+    "STARTTLS": b"<tag> OK begin",
+    "AUTHENTICATE": b"+ ",
+    "LOGIN": b"<tag> OK logged in",
+    ".": b"<tag> OK logged in",
+    "EXAMINE": b"* 1 EXISTS\r\n* OK [UIDVALIDITY 7] numbered\r\n<tag> OK [READ-ONLY] open",
+    "SELECT": b"* 1 EXISTS\r\n* OK [UIDVALIDITY 7] numbered\r\n<tag> OK [READ-WRITE] open",
+    "NOOP": b"<tag> OK done",
+    "UID SEARCH": b"* SEARCH 1\r\n<tag> OK done",
+    "UID FETCH": giving({1: b"Subject: one\r\n\r\n1\r\n"}),
+    "UID STORE": b"<tag> OK done",
+    "UID EXPUNGE": b"* 1 EXPUNGE\r\n<tag> OK done",
+    "EXPUNGE": b"* 1 EXPUNGE\r\n<tag> OK done",
+    "LOGOUT": b"* BYE\r\n<tag> OK done",
+}
+
+
 @dataclass
 class ScriptedServer:
-    """A running one; `commands` are all that it was told, in order."""
+    """A running one; `commands` are all that it was told, in order and without IMAP's tags."""
 
     port: int
-    replies: Mapping[str, bytes]
+    replies: Mapping[str, Reply]
     certificate: Path | None = None
     is_tls_first: bool = False
     commands: list[str] = field(default_factory=list)
     texts: list[bytes] = field(default_factory=list)
     connections: int = 0
+    rounds: int = 0  # times that a client's words came, one or more commands at once
     taken: int = 0  # bytes of what was sent for ever
     conversations: list[threading.Thread] = field(default_factory=list)
 
@@ -73,18 +139,27 @@ class ScriptedServer:
         return MailServer("127.0.0.1", self.port, security, **more)
 
     def reply(self, command: str) -> bytes:
-        """Choose by the whole command, or else by its first word."""
-        word = command.split(" ")[0].upper()
-        unknown = b"-ERR what?" if self.replies[""].startswith(b"+") else b"500 what?"
-        return self.replies.get(command, self.replies.get(word, unknown))
+        """Choose by the whole command, or else by its first two words, or one."""
+        words = command.upper().split(" ")
+        for key in (command, " ".join(words[:2]), words[0]):
+            if (found := self.replies.get(key)) is not None:
+                return found if isinstance(found, bytes) else found(command)
+        if self.is_tagged:
+            return b"<tag> BAD what?"
+        return b"-ERR what?" if "UIDL" in self.replies else b"500 what?"
+
+    @property
+    def is_tagged(self) -> bool:
+        return "EXAMINE" in self.replies
 
     def converse(self, connection: socket.socket) -> None:
         """Answer one client until one of both has enough."""
         if self.is_tls_first:
             connection = self._encrypted(connection)
-        reader = connection.makefile("rb")
-        reply, command = self.replies[""], ""
+        reader = self._reader(connection)
+        reply, command, tag = self.reply(""), "", b""
         while True:
+            reply = reply.replace(b"<tag>", tag)
             if reply.endswith(SILENCE):
                 connection.sendall(reply.removesuffix(SILENCE))
                 reader.read()
@@ -98,11 +173,12 @@ class ScriptedServer:
                 connection.sendall(reply.removesuffix(CLOSE))
                 return
             connection.sendall(reply + b"\r\n")
-            if command == "QUIT":
+            if command in ("QUIT", "LOGOUT"):
                 return
-            if command in ("STLS", "STARTTLS") and reply[:3] in (b"+OK", b"220"):
+            agrees = reply.startswith((b"+OK", b"220", tag + b" OK"))
+            if command in ("STLS", "STARTTLS") and agrees:
                 connection = self._encrypted(connection)
-                reader = connection.makefile("rb")
+                reader = self._reader(connection)
             if reply.startswith(b"354"):
                 self.texts.append(b"".join(iter(reader.readline, b".\r\n")))
                 reply, command = self.reply("."), "."
@@ -110,6 +186,10 @@ class ScriptedServer:
             line = reader.readline()
             if not line:
                 return
+            if self.is_tagged and reply.startswith(b"+"):
+                line = b"."  # the account that was asked for
+            elif self.is_tagged:
+                tag, _, line = line.partition(b" ")
             command = line.decode("latin-1").rstrip("\r\n")
             self.commands.append(command)
             reply, command = self.reply(command), command.upper()
@@ -124,6 +204,9 @@ class ScriptedServer:
                     if not connection.recv(1):
                         return
 
+    def _reader(self, connection: socket.socket) -> io.BufferedReader:
+        return io.BufferedReader(_Rounds(self, connection.makefile("rb", buffering=0)))
+
     def _encrypted(self, connection: socket.socket) -> socket.socket:
         assert self.certificate is not None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -131,16 +214,38 @@ class ScriptedServer:
         return context.wrap_socket(connection, server_side=True)
 
 
+class _Rounds(io.RawIOBase):
+    """What a client says, counted as it comes."""
+
+    def __init__(self, server: ScriptedServer, raw: socket.SocketIO) -> None:
+        self._server, self._raw = server, raw
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int | None:
+        count = self._raw.readinto(buffer)
+        self._server.rounds += bool(count)
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
 @contextmanager
 def scripted(
-    replies: Mapping[str, bytes],
-    changes: Mapping[str, bytes] | None = None,
+    replies: Mapping[str, Reply],
+    changes: Mapping[str, Reply] | None = None,
     *,
     certificate: Path | None = None,
     is_tls_first: bool = False,
+    receive_buffer: int | None = None,
 ) -> Iterator[ScriptedServer]:
-    """Run a server that says `replies` with `changes`."""
+    """Run a server that says `replies` with `changes`; `receive_buffer`: bytes."""
     listener = socket.create_server(("127.0.0.1", 0))
+    if receive_buffer is not None:  # connections inherit it
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     server = ScriptedServer(
         listener.getsockname()[1], {**replies, **(changes or {})}, certificate, is_tls_first
     )

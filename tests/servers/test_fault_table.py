@@ -43,7 +43,7 @@ from tests import factories
 from tests.memory_gateway import mime
 from tests.servers.certificates import certificate
 from tests.servers.dovecot import Dovecot, dovecot
-from tests.servers.scripted_server import CLOSE, POP3, SILENCE, SMTP, scripted
+from tests.servers.scripted_server import CLOSE, IMAP, POP3, SILENCE, SMTP, scripted
 from tests.simulator.answers import checked_simulator
 
 pytestmark = pytest.mark.django_db
@@ -147,6 +147,19 @@ def pop3_saying(replies: dict[str, bytes]) -> Trouble:
     return happens
 
 
+def imap_saying(replies: dict[str, bytes]) -> Trouble:
+    @contextmanager
+    def happens(request: pytest.FixtureRequest) -> Iterator[Settings]:
+        with scripted(IMAP, replies) as running:
+            yield {
+                **POP3_SMTP, "server_type": Type.IMAP_SMTP, "location": "127.0.0.1",
+                "port": running.port, "security": Security.NONE, "username": "ann",
+                "timeout_seconds": 1,
+            }  # fmt: skip
+
+    return happens
+
+
 POP3_SMTP: Settings = {
     "server_type": Type.POP3_SMTP,
     "use_impersonation": False,
@@ -200,7 +213,7 @@ class World:
         mailbox = Mailbox.objects.select_related("profile").get(pk=self.box.pk)
         try:
             with registry.incoming(mailbox, lambda: None) as gateway:
-                outcome = visit(gateway, Inbox(claim, None, 5), BUDGET, lambda: 0.0)
+                outcome = visit(gateway, Inbox(claim, 5), BUDGET, lambda: 0.0)
         except FaultError as error:
             outcome = Outcome(fault=error.fault)
         self.record(claim, outcome)
@@ -244,11 +257,11 @@ class World:
 
 # --- the table ------------------------------------------------------------------------------------
 
-X, V3 = "exchange", "pop3"
+X, V3, V4 = "exchange", "pop3", "imap"
 HTTP, EWS, TCP, TLS, DNS = (
     Provenance.HTTP, Provenance.EWS, Provenance.TCP, Provenance.TLS, Provenance.DNS
 )  # fmt: skip
-OF_POP3 = Provenance.POP3
+OF_POP3, OF_IMAP = Provenance.POP3, Provenance.IMAP
 
 
 def ews(code: str, **more: Any) -> Trouble:
@@ -340,6 +353,25 @@ TABLE: list[tuple[Trouble, str, Nature, Scope, Provenance, str, str, set[str]]] 
     (pop3_saying({"UIDL": b"+OK\r\nnot numbers\r\n."}), f"{V3}.unreadable_answer", T, MAILBOX, OF_POP3, WARNS, PROBED, OWNER),
     (pop3_saying({"": SILENCE}), f"{V3}.timed_out", T, PROFILE, TCP, NOTHING, NOTHING, SERVER),
     (pop3_saying({"UIDL": CLOSE}), f"{V3}.connection_lost", T, PROFILE, TCP, NOTHING, NOTHING, SERVER),
+    # IMAP, by a server that says anything.
+    (imap_saying({"": b"220 SMTP"}), f"{V4}.not_imap", T, PROFILE, OF_IMAP, NOTHING, NOTHING, SERVER),
+    (imap_saying({"": b"* PREAUTH x"}), f"{V4}.preauthenticated", P, PROFILE, OF_IMAP, NOTHING, NOTHING, SERVER),
+    (imap_saying({"": b"* BYE x"}), f"{V4}.closed", T, PROFILE, OF_IMAP, NOTHING, NOTHING, SERVER),
+    (imap_saying({".": b"<tag> NO x"}), f"{V4}.login_refused", P, MAILBOX, OF_IMAP, NOTHING, NOTHING, SERVER),
+    (imap_saying({".": b"<tag> NO [EXPIRED] x"}), f"{V4}.password_expired", P, MAILBOX, OF_IMAP, NOTHING, NOTHING, SERVER),
+    (imap_saying({".": b"<tag> NO [PRIVACYREQUIRED] x"}), f"{V4}.privacy_required", P, PROFILE, OF_IMAP, NOTHING, NOTHING, SERVER),
+    (imap_saying({".": b"<tag> NO [UNAVAILABLE] x"}), f"{V4}.unavailable", T, PROFILE, OF_IMAP, NOTHING, NOTHING, SERVER),
+    (imap_saying({".": b"<tag> NO [LIMIT] x"}), f"{V4}.limit_reached", TH, MAILBOX, OF_IMAP, NOTHING, NOTHING, SERVER),
+    (imap_saying({"EXAMINE": b"<tag> NO x"}), f"{V4}.inbox_refused", T, MAILBOX, OF_IMAP, WARNS, PROBED, OWNER),
+    (imap_saying({"EXAMINE": b"<tag> NO [INUSE] x"}), f"{V4}.mailbox_in_use", T, MAILBOX, OF_IMAP, WARNS, PROBED, OWNER),
+    (imap_saying({"EXAMINE": b"<tag> NO [CONTACTADMIN] x"}), f"{V4}.contact_admin", P, MAILBOX, OF_IMAP, PROBED, PROBED, OWNER),
+    (imap_saying({"EXAMINE": b"<tag> NO [NOPERM] x"}), f"{V4}.no_permission", P, MAILBOX, OF_IMAP, PROBED, PROBED, OWNER),
+    (imap_saying({"EXAMINE": b"<tag> NO [OVERQUOTA] x"}), f"{V4}.over_quota", P, MAILBOX, OF_IMAP, PROBED, PROBED, OWNER),
+    (imap_saying({"EXAMINE": b"<tag> OK x"}), f"{V4}.no_uids", P, PROFILE, OF_IMAP, NOTHING, NOTHING, SERVER),
+    (imap_saying({"UID SEARCH": b"<tag> NO x"}), f"{V4}.not_listed", T, MAILBOX, OF_IMAP, WARNS, PROBED, OWNER),
+    (imap_saying({"UID SEARCH": b"what?"}), f"{V4}.unreadable_answer", T, MAILBOX, OF_IMAP, WARNS, PROBED, OWNER),
+    (imap_saying({"": SILENCE}), f"{V4}.timed_out", T, PROFILE, TCP, NOTHING, NOTHING, SERVER),
+    (imap_saying({"UID SEARCH": CLOSE}), f"{V4}.connection_lost", T, PROFILE, TCP, NOTHING, NOTHING, SERVER),
 ]  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from tests.servers.scripted_server import (
     CLOSE,
     DRIP,
     FLOOD,
+    PIPELINING,
     POP3,
     ROWS,
     SILENCE,
@@ -128,6 +129,7 @@ ODD = ("unreadable_answer", T, MAILBOX, 5)
 NO_POP3 = ("not_pop3", T, PROFILE, 5)
 
 
+@pytest.mark.parametrize("capa", [{}, PIPELINING], ids=["plain", "pipelining"])
 @pytest.mark.parametrize(
     ("step", "reply", "meets"),
     [
@@ -149,11 +151,17 @@ NO_POP3 = ("not_pop3", T, PROFILE, 5)
         ("LIST", b"+OK\r\n1 99999999999999999999\r\n.", ODD),
         ("LIST", b"+OK\r\n1 -5\r\n.", ODD),
         ("UIDL", b"HTTP/1.1 200 OK", ODD),
+        ("CAPA", SILENCE, LATE),
+        ("CAPA", b"+OK\r\nPIPELINING\r\n" + CLOSE, LOST),
+        ("CAPA", b"+OK " + FLOOD, ODD),
+        ("CAPA", b"+OK\r\n" + ROWS, ODD),
+        ("CAPA", b"what?", ODD),
     ],
 )
 def test_what_is_no_answer_ends_the_visit_in_time_and_nothing_is_lost(
-    server, box, monkeypatch, step, reply, meets
+    server, box, monkeypatch, step, reply, meets, capa
 ):
+    server.replies |= capa
     monkeypatch.setattr(pop3, "_LISTING_BYTES", 2**22)  # so that the flood is over soon
     server.replies[step] = reply
     assert_meets(box, *meets)
@@ -172,6 +180,7 @@ def test_a_listing_of_more_messages_than_any_mailbox_has_is_refused_before_it_is
     assert_all_is_stored_when_it_is_good(box, server)
 
 
+@pytest.mark.parametrize("capa", [{}, PIPELINING], ids=["plain", "pipelining"])
 @pytest.mark.parametrize(
     ("reply", "code"),
     [
@@ -184,7 +193,10 @@ def test_a_listing_of_more_messages_than_any_mailbox_has_is_refused_before_it_is
         (b"what?", "unreadable_answer"),
     ],
 )
-def test_a_message_that_ends_its_request_fails_alone_and_holds_nobody_up(server, box, reply, code):
+def test_a_message_that_ends_its_request_fails_alone_and_holds_nobody_up(
+    server, box, reply, code, capa
+):
+    server.replies |= capa
     server.replies["RETR 2"] = reply
     box.visit_until_done()
     assert (box.stored, box.failed) == (["mail 1", "mail 3"], {"b": f"pop3.{code}"})

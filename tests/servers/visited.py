@@ -55,7 +55,7 @@ class Visited:
         try:
             with registry.incoming(mailbox, lambda: None) as gateway:
                 self.outcome = visit(
-                    gateway, Inbox(claim, None, 5), self.budget, lambda: float(next(ticks))
+                    gateway, Inbox(claim, 5), self.budget, lambda: float(next(ticks))
                 )
         except FaultError as error:
             self.outcome = Outcome(fault=error.fault)

@@ -36,7 +36,7 @@ from syncservice.sync.enablement import Retries
 from tests import factories
 from tests.memory_gateway import RECEIVED, fault
 from tests.servers.certificates import certificate
-from tests.servers.scripted_server import POP3, scripted
+from tests.servers.scripted_server import IMAP, POP3, scripted
 from tests.servers.test_smtp import post
 from tests.simulator.answers import checked_simulator
 from workers.async_operations import run_due_tests
@@ -187,9 +187,16 @@ def test_our_own_stamp_is_no_question(ann):
     assert not Alert.objects.filter(is_question=True).exists()
 
 
-def test_email_is_tested_over_pop3_and_smtp(tmp_path):
-    with scripted(POP3) as pop3, post(tmp_path) as (sent, smtp):
-        profile = pop3_smtp(pop3.port, smtp.port)
+@pytest.mark.parametrize(
+    ("server_type", "replies"),
+    [
+        (EmailServerProfile.ServerType.POP3_SMTP, POP3),
+        (EmailServerProfile.ServerType.IMAP_SMTP, IMAP),
+    ],
+)
+def test_email_is_tested_over_pop3_or_imap_and_smtp(tmp_path, server_type, replies):
+    with scripted(replies) as reading, post(tmp_path) as (sent, smtp):
+        profile = pop3_smtp(reading.port, smtp.port, server_type=server_type)
         box = factories.mailbox(
             email_address=ANN, profile=profile, enabled=False, outgoing_method=2
         )
@@ -440,6 +447,14 @@ def test_the_connection_of_pop3_is_tested_by_a_listing():
         factories.mailbox(email_address=ANN, profile=profile)
         assert connection_test(profile).status == ConnectionTest.Status.SUCCESS
     assert "UIDL" in pop3.commands
+
+
+def test_the_connection_of_imap_is_tested_by_a_listing():
+    with scripted(IMAP) as imap:
+        profile = pop3_smtp(imap.port, 9, server_type=EmailServerProfile.ServerType.IMAP_SMTP)
+        factories.mailbox(email_address=ANN, profile=profile)
+        assert connection_test(profile).status == ConnectionTest.Status.SUCCESS
+    assert "UID SEARCH UID 1:*" in imap.commands
 
 
 def test_a_server_tells_how_it_wants_to_be_logged_in_to(simulator):

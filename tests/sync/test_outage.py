@@ -111,7 +111,7 @@ class World:
                     continue
                 self.conversations[claim.mailbox_id] += 1
                 gateway = MemoryIncoming(self.servers[claim.mailbox_id])
-                outcome = visit(gateway, Inbox(claim, None, 5), BUDGET, lambda: 0.0)
+                outcome = visit(gateway, Inbox(claim, 5), BUDGET, lambda: 0.0)
                 profile = EmailServerProfile.objects.select_related("health").get(
                     pk=start.profile.pk
                 )

@@ -333,6 +333,25 @@ RESPONSE_CODES = {
     "exchange.sync_folder_not_found": replace(_FOLDER_GONE, name="ErrorSyncFolderNotFound"),
 }
 
+ORGANISED = {
+    "exchange.folder_gone": Entry(
+        meaning=_("A folder that was followed is no longer in the mailbox."),
+        cause=_("Its user deleted it, or the mailbox was moved to another server."),
+        remedy=_(
+            "Let the user choose another folder. Records that were made from the folder stay as "
+            "they are."
+        ),
+    ),
+    "exchange.categories_unreadable": Entry(
+        meaning=_("The mailbox's own list of categories cannot be read."),
+        cause=_("A program has written it in a form that Outlook does not use."),
+        remedy=_(
+            "Change one of the categories in Outlook, which writes the list anew. Email is "
+            "processed meanwhile."
+        ),
+    ),
+}
+
 _TOO_LARGE = Entry(
     name="ErrorMessageSizeExceeded",
     meaning=_("A message is larger than the mail server allows."),
@@ -396,4 +415,4 @@ ITEMS = {
     "exchange.invalid_id_malformed": replace(_REQUEST_REFUSED, name="ErrorInvalidIdMalformed"),
 }
 
-ENTRIES = {**HTTP, **RESPONSE_CODES, **ITEMS}
+ENTRIES = {**HTTP, **RESPONSE_CODES, **ORGANISED, **ITEMS}

@@ -105,5 +105,5 @@ _BY_NAME = {
 ENTRIES = {
     f"{protocol}.{name}": entry
     for name, entry in _BY_NAME.items()
-    for protocol in ("exchange", "pop3", "smtp")
+    for protocol in ("exchange", "pop3", "imap", "smtp")
 }

@@ -132,7 +132,7 @@ MAILBOXES = {
     "mailbox.key_lost": _KEY_LOST,
     "mailbox.no_activities": Entry(
         meaning=_("The mailbox's server holds no appointments, contacts and tasks."),
-        cause=_("Its server profile is of POP3 and SMTP, which carry email only."),
+        cause=_("Its server profile is of POP3 or IMAP, and SMTP, which carry email only."),
         remedy=_("Set appointments, contacts and tasks of the mailbox to none."),
     ),
     "mailbox.taken_over": Entry(
@@ -240,6 +240,33 @@ EMAILS = {
         meaning=_("The mail server gave no answer for a message that it was asked for."),
         cause=_("It answered for other messages of the same request."),
         remedy=RETRIED,
+    ),
+    "email.no_sender": Entry(
+        name="InvalidSender",
+        meaning=_("A message names no sender and was not stored."),
+        cause=_("It is a draft, a report of a device, or was damaged on its way."),
+        remedy=_("Nothing needs to be done. Track the message by hand to have it in the CRM."),
+        reference="A28",
+    ),
+    "email.not_forwarded": Entry(
+        name="InvalidForwardMailItem",
+        meaning=_("A message in a forward mailbox holds no forwarded message."),
+        cause=_(
+            "A rule forwards messages as they are instead of as attachments, or somebody wrote to "
+            "the forward mailbox itself."
+        ),
+        remedy=_("Let the rule of the user or queue forward messages as attachments."),
+        reference="A29",
+    ),
+    "email.not_allowed_to_forward": Entry(
+        name="InvalidForwardMailItem",
+        meaning=_("A message was forwarded by a mailbox that does not use a forward mailbox."),
+        cause=_(
+            "The incoming email of the user or queue who forwarded it is not set to forward "
+            "mailbox, or the address is nobody's."
+        ),
+        remedy=_("Set the incoming email of that mailbox to forward mailbox."),
+        reference="A29",
     ),
     "email.id_too_long": Entry(
         meaning=_("The mail server's name for a message is too long to be kept."),

@@ -87,6 +87,16 @@ ENTRIES = {
             "email is processed."
         ),
     ),
+    "pop3.no_top": Entry(
+        meaning=_("The mail server cannot look for a message by its Message-ID."),
+        cause=_("It lacks the command TOP."),
+        remedy=_("Name the message by the id that the server lists (UIDL)."),
+    ),
+    "pop3.not_deleted": Entry(
+        meaning=_("The mail server did not delete messages that are in the CRM."),
+        cause=_("The details of the alert give the server's own words."),
+        remedy=_("Look whether the mailbox may be written to, and delete the messages there."),
+    ),
     "pop3.larger_than_listed": Entry(
         meaning=_("The mail server sends far more for a message than the size that it lists."),
         cause=_("The message is damaged on the server, or the server counts wrongly."),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from exchangelib import DELEGATE, IMPERSONATION, UTC, Account, Configuration, Credentials
+from exchangelib.properties import DistinguishedFolderId, Mailbox
 from exchangelib.protocol import Protocol
 from exchangelib.version import Build, Version
 from requests import Response, Session
@@ -134,6 +135,11 @@ class Conversation:
     @property
     def requests(self) -> int:
         return int(self._protocol.requests)
+
+    def folder(self, name: str) -> Any:
+        """Name one of the folders that every mailbox has, as EWS calls them: inbox, calendar."""
+        owner = Mailbox(email_address=self.account.primary_smtp_address)
+        return DistinguishedFolderId(id=name, mailbox=owner)
 
     @contextmanager
     def answers_up_to(self, most_bytes: int) -> Iterator[None]:

@@ -213,6 +213,31 @@ UNREADABLE = Fault(
     "administrator",
 )
 
+FOLDER_GONE = Fault(
+    code="exchange.folder_gone",
+    nature=Nature.PERMANENT,
+    scope=Scope.MAILBOX,
+    provenance=Provenance.EWS,
+    text="a folder that was followed is no longer in the mailbox; choose another one",
+)
+#: What a server says of an id that is no folder's (any more). One of another server, where the
+#: mailbox lived before, has not even the form.
+NO_FOLDER = {
+    "exchange.folder_not_found",
+    "exchange.sync_folder_not_found",
+    "exchange.item_not_found",
+    "exchange.invalid_folder_id",
+    "exchange.invalid_id_malformed",
+}
+CATEGORIES_UNREADABLE = Fault(
+    code="exchange.categories_unreadable",
+    nature=Nature.TRANSIENT,
+    scope=Scope.MAILBOX,
+    provenance=Provenance.EWS,
+    text="the mailbox's list of categories cannot be read; change one of its categories in "
+    "Outlook, which writes the list anew",
+)
+
 #: What reading an answer raises that has not the form it should have; see `faults_translated`.
 _NOT_THE_FORM = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
@@ -235,6 +260,18 @@ def faults_translated() -> Iterator[None]:
     except _NOT_THE_FORM as error:
         log.exception("exchange.answer_not_understood")
         raise FaultError(UNREADABLE) from error
+
+
+@contextlib.contextmanager
+def faults_of_mailbox() -> Iterator[None]:
+    """Do as `faults_translated` where no item was asked for: no fault is an email's own then."""
+    try:
+        with faults_translated():
+            yield
+    except FaultError as error:
+        if error.fault.scope is Scope.EMAIL:
+            raise FaultError(UNREADABLE) from error
+        raise
 
 
 def _network_cause(error: BaseException) -> BaseException | None:

@@ -1,0 +1,233 @@
+"""The emails that messages may answer, and those that wait for what they answer.
+
+Mail comes in any order and into several mailboxes at once. Who stores a message holds the locks of
+its Message-ID, of those that it answers and of its conversation: of an email and its answer that
+come together, one sees the other.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from importlib.resources import files
+from itertools import zip_longest
+from typing import Any
+from uuid import UUID
+
+from django.contrib.postgres.aggregates import ArrayAgg
+from django.db import connection
+from django.db.models import F, QuerySet
+from django.db.models.functions import Lower, Now
+
+from syncservice.crm.models import ActivityParty, Email
+from syncservice.domain.acceptance import Reason
+from syncservice.domain.correlation import (
+    Answer,
+    Correspondence,
+    Letter,
+    Method,
+    Switches,
+    answered_ids,
+    conversation_base,
+    index_bytes,
+)
+from syncservice.domain.smart_matching import Hashes
+from syncservice.mailboxes.models import DeclinedItem
+
+#: The first numbers of PostgreSQL's advisory locks say what they are for.
+_MESSAGES, _ADDRESSES = 0x5E1F, 0x5E20
+#: Names that a batch locks, its own and the nearest that it answers: PostgreSQL has room for 6,400
+#: locks of all transactions together.
+_MOST_LOCKS = 256
+#: Emails with one token or of one conversation that are compared; the newest.
+_MOST_KNOWN = 200
+#: Smart matching looks no further back (3E).
+_SMART_MATCHING = timedelta(days=90)
+
+#: Why messages are declined that are accepted as answers: those of colleagues are too (F257).
+_WAITING = (Reason.NO_ANSWER, Reason.INTERNAL)
+
+_FACTS = ("owner_id", "regarding_account_id", "regarding_contact_id", "regarding_lead_id")
+
+
+def lock(letters: Iterable[tuple[Letter, str]]) -> None:
+    """Lock what messages say of each other until the transaction ends: the nearest, if it is much.
+
+    Each comes with its identity: that is its name when it has no other.
+    """
+    known = list(letters)
+    own = {name for letter, identity in known for name in letter.names or (identity,)}
+    by_distance = zip_longest(*(letter.answers for letter, _ in known), fillvalue="")
+    answered = dict.fromkeys(name for names in by_distance for name in names if name)
+    room = max(0, _MOST_LOCKS - len(own))
+    _lock(_MESSAGES, own | set(list(answered)[:room]))
+
+
+def lock_addresses(addresses: Iterable[str]) -> None:
+    """Lock addresses until the transaction ends; to be called behind `lock`, never before."""
+    _lock(_ADDRESSES, {address.lower() for address in addresses})
+
+
+def _lock(kind: int, names: Collection[str]) -> None:
+    """Take locks in one order, so that two who store mail never wait in a circle."""
+    if names:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_advisory_xact_lock(%s, key) FROM ("
+                "SELECT DISTINCT hashtext(name) AS key FROM unnest(%s::text[]) AS name ORDER BY key"
+                ") AS keys",
+                [kind, sorted(names)],
+            )
+
+
+@dataclass(slots=True)
+class Known:
+    """Emails of the CRM that some messages may answer, with what answers inherit from them."""
+
+    letters: Correspondence
+    facts: dict[UUID, dict[str, Any]] = field(default_factory=dict)  # owner and regarding, by email
+
+    def add(self, letter: Letter, facts: dict[str, Any]) -> None:
+        self.letters.add(letter)
+        self.facts[letter.id] = facts
+
+
+def known(letters: Sequence[Letter], own: frozenset[str], *, smart_matching: bool) -> Known:
+    """Look up what any of `letters` may answer; `own` are addresses of users and queues."""
+    emails: dict[UUID, Email] = {}
+    for found in _queries(letters, smart_matching):
+        emails |= {email.pk: email for email in found}
+    addresses = _addresses(emails)
+    result = Known(Correspondence(own))
+    for pk, email in emails.items():
+        letter = Letter(
+            id=pk,
+            message_id=email.message_id,
+            tokens=(email.tracking_token,) if email.tracking_token else (),
+            conversation_index=index_bytes(email.conversation_index),
+            addresses=addresses.get(pk, frozenset()),
+            hashes=Hashes(
+                frozenset(email.subject_hashes or ()), frozenset(email.address_hashes or ())
+            ),
+            at=_moment(email),
+            is_marked=email.direction == Email.Direction.INCOMING,
+        )
+        result.add(letter, {name: getattr(email, name) for name in _FACTS})
+    return result
+
+
+def _queries(letters: Sequence[Letter], smart_matching: bool) -> Iterable[QuerySet[Email]]:
+    emails = Email.objects.only(
+        *("message_id", "tracking_token", "conversation_index", "sent_at", "received_at"),
+        *("created_at", "direction", "subject_hashes", "address_hashes", *_FACTS),
+    )
+    if ids := {id for letter in letters for id in letter.answers}:
+        yield emails.filter(message_id__in=ids)
+    newest = emails.order_by(F("created_at").desc())
+    if tokens := {token for letter in letters for token in letter.tokens}:
+        yield _all_of(newest.filter(tracking_token=token)[:_MOST_KNOWN] for token in tokens)
+    if bases := {conversation_base(letter.conversation_index) for letter in letters} - {None}:
+        yield _all_of(newest.filter(conversation_base=base)[:_MOST_KNOWN] for base in bases)
+    if smart_matching and (worded := [letter.hashes for letter in letters if letter.hashes.words]):
+        recent = newest.filter(created_at__gte=Now() - _SMART_MATCHING)
+        yield _all_of(
+            recent.filter(
+                subject_hashes__overlap=sorted(hashes.words),
+                address_hashes__overlap=sorted(hashes.addresses),
+            )[:_MOST_KNOWN]
+            for hashes in worded
+        )
+
+
+def _all_of(found: Iterable[QuerySet[Email]]) -> QuerySet[Email]:
+    """Ask one statement for what each of these would find: a batch is a round trip."""
+    first, *others = found
+    return first.union(*others, all=True) if others else first
+
+
+def _addresses(emails: Collection[UUID]) -> dict[UUID, frozenset[str]]:
+    if not emails:
+        return {}
+    parties = ActivityParty.objects.filter(email__in=emails).exclude(address="")
+    rows = parties.values("email").annotate(all=ArrayAgg(Lower("address")))
+    return {row["email"]: frozenset(row["all"]) for row in rows.values("email", "all")}
+
+
+_ADOPT = files(__package__).joinpath("adopt.sql").read_text()
+
+
+def adopt(letters: Collection[Letter]) -> int:
+    """Give new emails the answers that came before them; return how many.
+
+    An answer may have gone to another email meanwhile, further up or with a borrowed Message-ID. It
+    is judged once more, as if it came now.
+    """
+    emails = Email.objects.filter(pk__in=_answers_to(letters)).only(
+        *("in_reply_to", "references", "conversation_index", "correlation", "correlated_to"),
+        *("sent_at", "received_at", "created_at"),
+    )
+    # Whoever stores another email that they may answer waits here, and sees this one then.
+    answers = list(emails.order_by("pk").select_for_update(no_key=True))
+    if not answers:
+        return 0
+    addresses = _addresses([email.pk for email in answers])
+    again = [_letter_again(email, addresses) for email in answers]
+    now = known(again, frozenset(), smart_matching=False).letters
+    moved: dict[UUID, Answer] = {}
+    for email, letter in zip(answers, again, strict=True):
+        answer = now.answered_by(letter, Switches(tokens=False))
+        if answer is not None and answer.email_id != email.correlated_to_id:
+            moved[email.pk] = answer
+    if moved:
+        found: dict[str, Any] = {
+            "answers": list(moved),
+            "parents": [answer.email_id for answer in moved.values()],
+            "methods": [answer.method for answer in moved.values()],
+        }
+        with connection.cursor() as cursor:
+            cursor.execute(_ADOPT, found)
+    return len(moved)
+
+
+def _answers_to(letters: Collection[Letter]) -> set[UUID]:
+    """Return the emails that may answer any of `letters` by their own word."""
+    found: set[UUID] = set()
+    if ids := [letter.message_id for letter in letters if letter.message_id]:
+        found.update(Email.objects.filter(in_reply_to__in=ids).values_list("pk", flat=True))
+        found.update(Email.objects.filter(references__overlap=ids).values_list("pk", flat=True))
+    weaker = Email.objects.filter(
+        direction=Email.Direction.INCOMING,
+        correlation__in=(Method.NONE, Method.CONVERSATION_INDEX, Method.SMART_MATCHING),
+    )
+    if bases := {conversation_base(letter.conversation_index) for letter in letters} - {None}:
+        newest = weaker.order_by(F("created_at").desc())
+        same = _all_of(newest.filter(conversation_base=base)[:_MOST_KNOWN] for base in bases)
+        found.update(same.values_list("pk", flat=True))
+    return found
+
+
+def _letter_again(email: Email, addresses: Mapping[UUID, frozenset[str]]) -> Letter:
+    return Letter(
+        id=email.pk,
+        answers=answered_ids(email.in_reply_to, email.references),
+        conversation_index=b""
+        if email.correlation == Method.TRACKING_TOKEN  # which is the stronger
+        else index_bytes(email.conversation_index),
+        addresses=addresses.get(email.pk, frozenset()),
+        at=_moment(email),
+    )
+
+
+def _moment(email: Email) -> datetime:
+    return email.sent_at or email.received_at or email.created_at
+
+
+def call_back(letters: Collection[Letter]) -> int:
+    """Have answers looked at again that were declined because these emails weren't there yet."""
+    names = [name for letter in letters for name in letter.names]
+    if not names:
+        return 0
+    waiting = DeclinedItem.objects.filter(
+        reason__in=_WAITING, is_wanted=False, answers__overlap=names
+    )
+    locked = waiting.order_by("pk").select_for_update().values_list("pk", flat=True)
+    return DeclinedItem.objects.filter(pk__in=list(locked)).update(is_wanted=True)

@@ -1,0 +1,170 @@
+"""What people arrange in their Exchange mailbox to track email, kept in step with our records.
+
+Our categories are on the mailbox's list and known by their ids; tracked folders are known by theirs
+(F140-F157). Both are looked at now and then, not at each visit: a quiet visit stays one request.
+"""
+
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+from django.db.models.functions import Now
+
+from syncservice.alerts.models import ItemFailure
+from syncservice.crm.models import REGARDING
+from syncservice.domain.faults import FaultError
+from syncservice.domain.resolution import Kind
+from syncservice.mailboxes.models import MailboxFolders, TrackingCategory, TrackingFolder
+from syncservice.mailboxes.schedule import fenced
+from syncservice.servers.gateway import CATEGORIES_UNREADABLE, SENT_ITEMS, Category, Organised
+from syncservice.sync.incoming_email import Inbox, Tracking
+
+#: What was renamed, moved or deleted there is noticed so soon (F154).
+LOOKED_AT_EVERY = timedelta(minutes=15)
+#: Messages that are marked as undeliverable in one visit: two requests each.
+MARKED_AT_ONCE = 20
+NAMES = {
+    TrackingCategory.Kind.TRACKED: "Tracked to CRM",
+    TrackingCategory.Kind.UNDELIVERABLE: "Tracked to CRM (Undeliverable)",
+}
+
+
+def organise(organised: Organised, inbox: Inbox) -> None:
+    """Look at categories and folders when it is time; raise FaultError, or ClaimLost."""
+    owner, organisation = inbox.receiver.owner, inbox.rules.organisation
+    if owner is None or owner.kind is not Kind.USER:
+        return  # F135
+    try:
+        if organisation.uses_category_tracking:
+            _look_at_categories(organised, inbox)
+        else:
+            _take_categories_away(organised, inbox)
+    except FaultError as error:
+        if error.fault.code != CATEGORIES_UNREADABLE:
+            raise
+        inbox.tell_of(error.fault)  # email is read without
+    if organisation.uses_folder_tracking:
+        _look_at_folders(organised, inbox)
+
+
+def other_folders(inbox: Inbox) -> list[Inbox]:
+    """Return the folders that are read besides the Inbox: tracked ones, and Sent Items (F119)."""
+    owner, organisation = inbox.receiver.owner, inbox.rules.organisation
+    if owner is None or owner.kind is not Kind.USER:
+        return []
+    folders = []
+    if organisation.uses_folder_tracking:
+        rules = TrackingFolder.objects.filter(
+            mailbox=inbox.claim.mailbox_id, state=TrackingFolder.State.ACTIVE
+        )
+        folders += [
+            Inbox(
+                inbox.claim,
+                inbox.item_attempts,
+                None,  # who puts old email there wants it
+                rule.folder_id,
+                Tracking.FOLDER,
+                rule,
+            )
+            for rule in rules.order_by("pk").select_related(*REGARDING)
+        ]
+    if organisation.tracks_sent_items:
+        folders.append(
+            Inbox(inbox.claim, inbox.item_attempts, inbox.since, SENT_ITEMS, Tracking.SENT)
+        )
+    return folders
+
+
+def _look_at_categories(organised: Organised, inbox: Inbox) -> None:
+    """Learn what our categories are called by now, and put back what was deleted."""
+    known = inbox.categories
+    oldest = min((row.looked_at for row in known.values()), default=None)
+    if len(known) == len(NAMES) and oldest and oldest > datetime.now(UTC) - LOOKED_AT_EVERY:
+        return
+    listed = organised.categories()
+    rows = []
+    for kind, name in NAMES.items():
+        row = known.get(kind)
+        present = next((one for one in listed if row and one.category_id == row.category_id), None)
+        present = present or next(
+            (one for one in listed if one.name.casefold() == name.casefold()), None
+        )
+        if present is None:
+            present = Category(row.category_id if row else str(uuid4()), name)
+            organised.save_category(present)
+        rows.append(
+            TrackingCategory(
+                mailbox_id=inbox.claim.mailbox_id,
+                kind=kind,
+                category_id=present.category_id,
+                name=present.name,
+                looked_at=Now(),
+            )
+        )
+    with fenced(inbox.claim):
+        TrackingCategory.objects.bulk_create(
+            rows,
+            update_conflicts=True,
+            unique_fields=["mailbox", "kind"],
+            update_fields=["category_id", "name", "looked_at"],
+        )
+    del inbox.categories  # read anew
+
+
+def _take_categories_away(organised: Organised, inbox: Inbox) -> None:
+    """The organisation no longer tracks by category: nobody shall think it does (F154)."""
+    rows = list(TrackingCategory.objects.filter(mailbox=inbox.claim.mailbox_id))
+    for row in rows:
+        organised.remove_category(row.category_id)
+    if rows:
+        with fenced(inbox.claim):
+            TrackingCategory.objects.filter(pk__in=[row.pk for row in rows]).delete()
+
+
+def _look_at_folders(organised: Organised, inbox: Inbox) -> None:
+    """Learn which folders there are: a tracked one may have another name or have left (F146)."""
+    mailbox_id = inbox.claim.mailbox_id
+    row = MailboxFolders.objects.filter(
+        mailbox=mailbox_id, looked_at__gt=Now() - LOOKED_AT_EVERY
+    ).first()
+    if row is not None:
+        return
+    found = {folder.folder_id: folder for folder in organised.folders()}
+    with fenced(inbox.claim):
+        MailboxFolders.objects.update_or_create(
+            mailbox_id=mailbox_id,
+            defaults={
+                "folders": [
+                    {"id": one.folder_id, "parent": one.parent_id, "name": one.name}
+                    for one in found.values()
+                ],
+                "looked_at": Now(),
+            },
+        )
+        State = TrackingFolder.State
+        for rule in TrackingFolder.objects.filter(mailbox=mailbox_id):
+            folder = found.get(rule.folder_id)
+            state = State.ACTIVE if folder else State.GONE
+            name = folder.name[:256] if folder else rule.name
+            if (rule.state, rule.name) != (state, name):
+                TrackingFolder.objects.filter(pk=rule.pk).update(state=state, name=name)
+
+
+def mark_undeliverable(organised: Organised, inbox: Inbox, *, move_to: str) -> None:
+    """Show in the mailbox what was given up, once; `move_to`: a folder's name, '' leaves it (F117).
+
+    Killed on the way, the next visit marks the same message again, which changes nothing.
+    """
+    failures = ItemFailure.objects.filter(
+        mailbox=inbox.claim.mailbox_id, state=ItemFailure.State.GIVEN_UP, is_marked=False
+    )
+    row = inbox.categories.get(TrackingCategory.Kind.UNDELIVERABLE)
+    name = row.name if row else ""
+    if not name and not move_to:
+        return
+    for failure in failures.order_by("pk")[:MARKED_AT_ONCE]:
+        if name:
+            organised.categorise(failure.item_id, add=name)
+        if move_to:
+            organised.move_to_undeliverable(failure.item_id, move_to)
+        with fenced(inbox.claim):
+            ItemFailure.objects.filter(pk=failure.pk).update(is_marked=True)

@@ -1,0 +1,392 @@
+"""What becomes of messages that were read: who accepts them, what they answer, whose they are.
+
+The rules are those of `domain`; here they are given what they ask for, for a whole batch at once
+(REFERENCE 3B). Nothing is written.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import UUID
+
+from syncservice.crm.ids import activity_id
+from syncservice.crm.models import AutomaticRecord, Email
+from syncservice.domain.acceptance import (
+    Candidate,
+    Evidence,
+    Internal,
+    Reason,
+    Verdict,
+    judge,
+    owner_of,
+)
+from syncservice.domain.attachments import Allowed
+from syncservice.domain.correlation import (
+    Answer,
+    Letter,
+    Switches,
+    answered_ids,
+    index_bytes,
+)
+from syncservice.domain.message import Message, Party, Role
+from syncservice.domain.resolution import Kind, Match, recipients_of, sender_of
+from syncservice.domain.smart_matching import SmartMatching
+from syncservice.domain.tracking_token import Scheme
+from syncservice.mailboxes.models import Organisation, RemoteItem
+from syncservice.servers.gateway import Fetched
+from syncservice.sync import correspondence, directory
+from syncservice.sync.correspondence import Known
+from syncservice.sync.directory import Receiver, Wants
+
+Tracking = RemoteItem.Tracking
+
+_LONGEST_CONTACT = 254  # characters of a contact's or a lead's address
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A message that was read and is not stored yet."""
+
+    source: Fetched
+    message: Message
+    identity: str
+    letter: Letter
+    tracking: Tracking = Tracking.FILTER
+    forwarder: str = ""  # the address of who forwarded it into a forward mailbox; '': nobody
+    #: Columns of what a person or a folder says it is about; none: what it answers says so.
+    regarding: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_tracked(self) -> bool:
+        """Whether somebody asked for this very message, past all filters (F101)."""
+        return self.tracking not in (Tracking.FILTER, Tracking.SENT)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What becomes of one draft."""
+
+    draft: Draft
+    verdict: Verdict
+    answer: Answer | None = None
+    sender: Match | None = None
+    resolved: dict[Party, tuple[Match, ...]] = field(default_factory=dict)
+    owner_id: int | None = None
+    receiving_owner_id: int | None = None  # who owns it when no recipient can
+    regarding: dict[str, Any] = field(default_factory=dict)
+    automatic: AutomaticRecord = AutomaticRecord.NOTHING  # what its sender becomes
+    automatic_owner: int | None = None
+    copy_of: UUID | None = None  # it is in the CRM as outgoing email, and is one activity (F111)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the organisation says, as the rules of `domain` take it."""
+
+    organisation: Organisation
+    switches: Switches
+    scheme: Scheme
+    internal: Internal
+    allowed: Allowed
+
+
+def rules_of(organisation: Organisation) -> Rules:
+    smart = SmartMatching(
+        organisation.hash_filter,
+        organisation.hash_max_count,
+        organisation.hash_delta_subject_count,
+        organisation.hash_min_address_count,
+    )
+    return Rules(
+        organisation,
+        Switches(
+            organisation.correlates_conversations,
+            organisation.uses_tracking_tokens,
+            smart if organisation.uses_smart_matching else None,
+        ),
+        Scheme(
+            organisation.token_prefix,
+            tuple(organisation.token_prefixes),
+            organisation.token_base,
+            organisation.token_user_digits,
+            organisation.token_counter_digits,
+        ),
+        Internal(
+            organisation.internal_email_is_two_activities, organisation.internal_email_to_queues
+        ),
+        Allowed(
+            organisation.attachment_kilobytes * 1024,
+            frozenset(name.strip(" .").lower() for name in organisation.blocked_extensions),
+        ),
+    )
+
+
+def letter_of(message: Message, source: Fetched, rules: Rules) -> Letter:
+    """Return what correlation looks at, with the id that the email will have."""
+    addresses = frozenset(party.address.lower() for party in message.parties if party.address)
+    smart = rules.switches.smart_matching
+    letter = Letter(
+        id=activity_id(),
+        message_id=message.message_id,
+        answers=answered_ids(message.in_reply_to, message.references),
+        tokens=rules.scheme.tokens_in(message.subject) if rules.switches.tokens else (),
+        conversation_index=index_bytes(message.conversation_index),
+        addresses=addresses,
+        at=message.sent_at or source.received_at,
+    )
+    return replace(letter, hashes=smart.hashes(message.subject, addresses)) if smart else letter
+
+
+@dataclass(slots=True)
+class Promotion:
+    """Decides about batches of one mailbox."""
+
+    receiver: Receiver
+    rules: Rules
+
+    def decide(self, drafts: Sequence[Draft]) -> list[Decision]:
+        """Decide about each draft, in their order.
+
+        Answers may come in one batch with what they answer, in any order: each round finds the
+        answers to what the round before accepted.
+        """
+        if not drafts:
+            return []
+        matches = directory.look_up(
+            {party.address for draft in drafts for party in draft.message.parties}
+            | {draft.forwarder for draft in drafts}
+        )
+        receiving = self.receiver.owner  # a list or a blind copy doesn't name it
+        wants = directory.who_want(
+            [
+                *(match for found in matches.values() for match in found),
+                *([Match(receiving.kind, receiving.id, True, None, None)] if receiving else []),
+            ],
+            self.rules.organisation,
+        )
+        own = frozenset(
+            address
+            for address, found in matches.items()
+            if any(match.kind in (Kind.USER, Kind.QUEUE) for match in found)
+        )
+        known = correspondence.known(
+            [draft.letter for draft in drafts],
+            own,
+            smart_matching=self.rules.switches.smart_matching is not None,
+        )
+        copies = self._outgoing_copies(drafts)
+        decisions: dict[str, Decision] = {}
+        # An answer is younger than what it answers, unless a clock is wrong: see `_settle`.
+        waiting = sorted(drafts, key=lambda draft: _moment(draft.letter))
+        while True:
+            for draft in waiting:
+                copy = copies.get((draft.message.message_id, _sender(draft)))
+                decision = self._decide(draft, matches, wants, known, copy)
+                decisions[draft.source.item_id] = decision
+                if decision.verdict.accepted:
+                    known.add(_as_stored(decision), _facts(decision))
+            declined = [
+                draft for draft in waiting if not decisions[draft.source.item_id].verdict.accepted
+            ]
+            if len(declined) == len(waiting):
+                break
+            waiting = declined
+        self._settle(decisions, known)
+        return [decisions[draft.source.item_id] for draft in drafts]
+
+    def _decide(
+        self,
+        draft: Draft,
+        matches: dict[str, list[Match]],
+        wants: dict[tuple[Kind, int], Wants],
+        known: Known,
+        copy: UUID | None,
+    ) -> Decision:
+        message, organisation = draft.message, self.rules.organisation
+        author = message.sender
+        sender = sender_of(
+            matches.get(author.address.lower(), ()) if author else (),
+            unresolves_several=organisation.unresolves_several_senders,
+        )
+        resolved = {
+            party: recipients_of(
+                matches.get(party.address.lower(), ()),
+                unresolves_several=organisation.unresolves_several_recipients,
+            )
+            for party in message.parties
+            if party.role is not Role.SENDER
+        }
+        if author and sender:
+            resolved[author] = (sender,)
+        recipients = [
+            match for party, found in resolved.items() if party is not author for match in found
+        ]
+        answer = known.letters.answered_by(draft.letter, self.rules.switches)
+        is_of_user = sender is not None and sender.kind is Kind.USER
+        is_copy = copy is not None and (
+            draft.tracking is Tracking.SENT
+            or (is_of_user and not self.rules.internal.is_two_activities)
+        )
+        receiving = self._receiving(draft, matches, wants)
+        if draft.forwarder and receiving is None:
+            return Decision(draft, Verdict(reason=Reason.NOT_ALLOWED_TO_FORWARD))  # F093
+        candidates = self._candidates(draft, receiving, recipients, wants)
+        if is_copy:  # to a queue it is work all the same (F112)
+            candidates = [one for one in candidates if one.kind is Kind.QUEUE]
+        if draft.is_tracked and receiving is not None and not is_copy:
+            verdict = Verdict((receiving,))
+        else:
+            verdict = judge(
+                candidates,
+                Evidence(
+                    author is not None,
+                    _correspondent(draft, sender, recipients),
+                    answer is not None,
+                ),
+                self.rules.internal,
+            )
+        if is_copy and (draft.tracking is Tracking.SENT or not verdict.accepted):
+            return Decision(draft, Verdict(reason=Reason.INTERNAL), copy_of=copy)
+        is_unknown = author is not None and not any(
+            match.is_active for match in matches.get(author.address.lower(), ())
+        )
+        automatic, automatic_owner = self._automatic(verdict, author if is_unknown else None, wants)
+        decision = Decision(
+            draft,
+            verdict,
+            sender=sender,
+            resolved=resolved,
+            receiving_owner_id=receiving.owner_id if receiving else None,
+            automatic=automatic,
+            automatic_owner=automatic_owner,
+        )
+        return _answering(decision, answer, known)
+
+    def _receiving(
+        self,
+        draft: Draft,
+        matches: dict[str, list[Match]],
+        wants: dict[tuple[Kind, int], Wants],
+    ) -> Candidate | None:
+        """Return to whom a message came: the mailbox's owner, or who forwarded it."""
+        if not draft.forwarder:
+            return self.receiver.owner
+        found = (wants.get((match.kind, match.id)) for match in matches.get(draft.forwarder, ()))
+        return next((want.candidate for want in found if want and want.forwards), None)
+
+    def _candidates(
+        self,
+        draft: Draft,
+        receiving: Candidate | None,
+        recipients: Iterable[Match],
+        wants: dict[tuple[Kind, int], Wants],
+    ) -> list[Candidate]:
+        """Return who may want a message, the one to whom it came first."""
+        if draft.tracking is Tracking.SENT:
+            return [receiving] if receiving else []  # F119: by the option of who sent it
+        named = {
+            (match.kind, match.id): wants[match.kind, match.id].candidate
+            for match in recipients
+            if (match.kind, match.id) in wants
+        }
+        if receiving is None:
+            return list(named.values())
+        address = draft.forwarder or self.receiver.address.lower()
+        is_named = (
+            named.pop((receiving.kind, receiving.id), None) is not None
+            or address in draft.letter.addresses
+            or address in map(str.lower, draft.message.delivered_to)
+        )
+        first = replace(receiving, is_receiving=True, is_named=is_named)
+        return [first, *named.values()]
+
+    def _automatic(
+        self,
+        verdict: Verdict,
+        author: Party | None,
+        wants: dict[tuple[Kind, int], Wants],
+    ) -> tuple[AutomaticRecord, int | None]:
+        """Say what the unknown `author` of an accepted message becomes, and whose (F118)."""
+        is_usable = author is not None and 0 < len(author.address) <= _LONGEST_CONTACT
+        if is_usable and self.rules.organisation.creates_records:
+            for candidate in verdict.accepted:
+                want = wants.get((candidate.kind, candidate.id))
+                if want and want.automatic_record != AutomaticRecord.NOTHING:
+                    return want.automatic_record, candidate.owner_id
+        return AutomaticRecord.NOTHING, None
+
+    def _settle(self, decisions: dict[str, Decision], known: Known) -> None:
+        """Look again for what accepted messages answer: a nearer one may have come behind them.
+
+        What one inherits by that, its own answers inherit in turn.
+        """
+        for _ in decisions:
+            is_settled = True
+            for item_id, before in decisions.items():
+                if not before.verdict.accepted:
+                    continue
+                letter = before.draft.letter
+                answer = known.letters.answered_by(letter, self.rules.switches)
+                decisions[item_id] = now = _answering(before, answer, known)
+                known.facts[letter.id] = _facts(now)
+                is_settled = is_settled and now == before
+            if is_settled:
+                return
+
+    def _outgoing_copies(self, drafts: Sequence[Draft]) -> dict[tuple[str, str], UUID]:
+        """Return outgoing emails that are the drafts' own, by Message-ID and sender."""
+        ids = {draft.message.message_id for draft in drafts} - {""}
+        rows = Email.objects.filter(
+            direction=Email.Direction.OUTGOING,
+            message_id__in=ids,
+            parties__participation=Role.SENDER,
+        ).values_list("message_id", "parties__address", "pk")
+        return {(message_id, address.lower()): pk for message_id, address, pk in rows}
+
+
+def _correspondent(draft: Draft, sender: Match | None, recipients: Sequence[Match]) -> Kind | None:
+    """Return the kind of record that an owner's email came from, or that it went to (F119)."""
+    if draft.tracking is not Tracking.SENT:
+        return sender.kind if sender else None
+    outside = [match.kind for match in recipients if match.kind not in (Kind.USER, Kind.QUEUE)]
+    return next(iter(outside), Kind.USER if recipients else None)
+
+
+def _answering(decision: Decision, answer: Answer | None, known: Known) -> Decision:
+    """Let a message answer an email: what that is about, and whose it is, counts (F113, F114)."""
+    facts = known.facts.get(answer.email_id, {}) if answer else {}
+    recipients = [
+        match
+        for party, found in decision.resolved.items()
+        if party.role is not Role.SENDER
+        for match in found
+    ]
+    return replace(
+        decision,
+        answer=answer,
+        owner_id=owner_of(
+            recipients, facts.get("owner_id"), decision.sender, decision.receiving_owner_id
+        ),
+        regarding=decision.draft.regarding
+        or {name: facts.get(name) for name in Email.REGARDING_IDS},
+    )
+
+
+def _as_stored(decision: Decision) -> Letter:
+    """Return what is known of a message as an email: a token that found nothing marks none."""
+    letter = decision.draft.letter
+    tokens = letter.tokens[:1] if decision.answer else ()
+    return replace(letter, tokens=tokens, is_marked=True)
+
+
+def _moment(letter: Letter) -> float:
+    return letter.at.timestamp() if letter.at else 0.0
+
+
+def _sender(draft: Draft) -> str:
+    author = draft.message.sender
+    return author.address.lower() if author else ""
+
+
+def _facts(decision: Decision) -> dict[str, Any]:
+    return {"owner_id": decision.owner_id, **decision.regarding}

@@ -1,0 +1,86 @@
+"""Messages that somebody wants in the CRM at once, fetched and stored whatever the filters say.
+
+A request ends with the email's record or with the reason why there is none. A visit looks for
+requests before anything else and between its batches.
+"""
+
+from collections.abc import Iterable
+
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from syncservice.alerts.models import ItemFailure
+from syncservice.crm.models import REGARDING
+from syncservice.domain.faults import FaultError, Scope, may_be_of_one_item
+from syncservice.mailboxes.models import RemoteItem, TrackRequest
+from syncservice.mailboxes.schedule import fenced
+from syncservice.servers.gateway import Incoming, Listed
+from syncservice.sync.incoming_email import Inbox, Stored
+
+State = TrackRequest.State
+
+
+def waiting(inbox: Inbox) -> list[TrackRequest]:
+    """Return the requests of the mailbox's present owner, the first asked first."""
+    requests = TrackRequest.objects.filter(
+        mailbox=inbox.claim.mailbox_id, state=State.WAITING, mapping__ended_at=None
+    )
+    return list(requests.select_related(*REGARDING).order_by("pk"))
+
+
+def answer(gateway: Incoming, inbox: Inbox, request: TrackRequest) -> Stored:
+    """Bring one requested message in, and end the request.
+
+    Raise FaultError when the server is in trouble: the request goes on waiting then. What concerns
+    the one message is the request's reason.
+    """
+    stored = Stored()
+    reason = "the Inbox has no message with this Message-ID"
+    try:
+        items = _items(gateway, request)
+        for item in items:
+            inbox.want(item.item_id, request)
+        linked = set(_links(inbox, items).values_list("item_id", flat=True))
+        missing = [item for item in items if item.item_id not in linked]
+        if missing:
+            stored = inbox.store(gateway.fetch(missing))
+        if linked:
+            inbox.take_by_hand(linked, request)
+    except FaultError as error:
+        if error.fault.scope is not Scope.EMAIL:
+            if not may_be_of_one_item(error.fault):
+                raise
+            gateway.check()
+        items, reason = (), error.fault.text
+    _end(inbox, request, items, reason)
+    return stored
+
+
+def _items(gateway: Incoming, request: TrackRequest) -> tuple[Listed, ...]:
+    if request.item_id:
+        return (Listed(request.item_id, 0),)
+    return gateway.find(request.message_id)
+
+
+def _links(inbox: Inbox, items: Iterable[Listed]) -> QuerySet[RemoteItem]:
+    ids = [item.item_id for item in items]
+    return RemoteItem.objects.filter(mailbox=inbox.claim.mailbox_id, item_id__in=ids)
+
+
+def _end(inbox: Inbox, request: TrackRequest, items: Iterable[Listed], reason: str) -> None:
+    with fenced(inbox.claim):
+        link = _links(inbox, items).first()
+        failures = ItemFailure.objects.filter(
+            mailbox=inbox.claim.mailbox_id, item_id__in=[item.item_id for item in items]
+        )
+        failure = failures.first()
+        if failure is not None:
+            reason = failure.reason
+        elif items and link is None:
+            reason = "the message is no longer in the mailbox"
+        TrackRequest.objects.filter(pk=request.pk, state=State.WAITING).update(
+            state=State.DONE if link else State.FAILED,
+            reason="" if link else reason,
+            email=link.email_id if link else None,
+            ended_at=Now(),
+        )

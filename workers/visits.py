@@ -1,0 +1,87 @@
+"""A visit within its connection slots, its claim kept alive: for whatever queue makes it."""
+
+import dataclasses
+import time
+
+from celery.exceptions import SoftTimeLimitExceeded
+from django.conf import settings
+
+from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
+from syncservice.mailboxes import schedule
+from syncservice.mailboxes.schedule import Begun
+from syncservice.servers import registry
+from syncservice.sync.incoming_email import Inbox
+from syncservice.sync.visit import Budget, Outcome, visit
+from workers.heartbeat import Heartbeat
+from workers.shutdown import is_stopping
+from workers.slots import slots as cluster_slots
+
+BUDGET = Budget(
+    duration=settings.VISIT_BUDGET,
+    messages=settings.VISIT_MESSAGES,
+    bytes=settings.VISIT_BYTES,
+    page_ids=settings.PAGE_IDS,
+    batch_messages=settings.BATCH_MESSAGES,
+    batch_bytes=settings.BATCH_BYTES,
+    message_bytes=settings.MESSAGE_BYTES,
+)
+#: Takes what can't be stored, where the profile says so (F045).
+UNDELIVERABLE_FOLDER = "Undeliverable"
+
+
+def visit_within_slots(begun: Begun, *, only_requests: bool = False) -> Outcome:
+    """Make a visit that has begun; a limit that forbids it is in the outcome.
+
+    Raise ClaimLost. With `only_requests`, see `sync.visit`.
+    """
+    claim = begun.claim
+    inbox = Inbox(claim, settings.ITEM_ATTEMPTS, begun.mailbox.email_since)
+    # After a visit that died, one message at a time: what killed it then stands alone.
+    budget = dataclasses.replace(BUDGET, batch_messages=1) if begun.crashes else BUDGET
+    slots = cluster_slots()
+    accounts = registry.accounts(begun.mailbox, begun.connections)
+    holder = f"{claim.mailbox_id}:{claim.lane}:{claim.fence}"
+    profile = begun.profile
+    admit = slots.meter(str(profile.pk), profile.maximum_requests_per_second)
+
+    def renew() -> None:
+        if schedule.renew(claim, settings.CLAIM_LEASE):
+            slots.take(accounts, holder)
+
+    try:
+        with (
+            slots.hold(accounts, holder),
+            Heartbeat(renew, settings.CLAIM_LEASE.total_seconds() / 3, settings.STOP_PATIENCE),
+        ):
+            registry.discover_once(begun.mailbox, slots)
+            with registry.incoming(begun.mailbox, admit) as gateway:
+                return visit(
+                    gateway,
+                    inbox,
+                    budget,
+                    time.monotonic,
+                    is_stopping,
+                    organised=registry.organised(gateway),
+                    undeliverable=(
+                        UNDELIVERABLE_FOLDER if profile.move_failed_to_undeliverable else ""
+                    ),
+                    only_requests=only_requests,
+                )
+    except FaultError as error:
+        if error.fault.nature is Nature.LIMITED:
+            return Outcome(limit=error.fault)
+        return Outcome(fault=error.fault)
+    except SoftTimeLimitExceeded:
+        if is_stopping():
+            return Outcome(stopped=True, more_left=True)
+        return Outcome(fault=_TIMED_OUT)
+
+
+_TIMED_OUT = Fault(
+    code="visit.timed_out",
+    nature=Nature.TRANSIENT,
+    scope=Scope.MAILBOX,
+    provenance=Provenance.US,
+    text="the visit took longer than MAILBOXES_SOFT_LIMIT_SECONDS and was ended; "
+    "what it had stored stays",
+)
