@@ -607,19 +607,21 @@ WORDS = st.text(
     st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp", "Zs"), include_characters=" "),
     max_size=60,
 ).map(lambda text: " ".join(text.split()))
-FILENAMES = WORDS.map(lambda text: text.translate(dict.fromkeys(map(ord, "/\\"))).strip())
+#: A byte order mark at the beginning of an encoded word is no text, and is left out.
+HEADERS = WORDS.filter(lambda text: "=?" not in text and "\ufeff" not in text)
+FILENAMES = HEADERS.map(lambda text: text.translate(dict.fromkeys(map(ord, "/\\"))).strip())
 LINES = st.lists(WORDS, min_size=1, max_size=5).map(lambda lines: "\n".join(lines) + "\n")
 
 
 @settings(max_examples=150)
 @given(
-    subject=WORDS.filter(lambda text: "=?" not in text),
-    name=WORDS.filter(lambda text: "=?" not in text and "undisclosed" not in text),
+    subject=HEADERS,
+    name=HEADERS.filter(lambda text: "undisclosed" not in text),
     text=LINES,
     html=st.none() | LINES,
     files=st.lists(
         st.tuples(
-            FILENAMES.filter(lambda name: name not in {"", ".", ".."} and "=?" not in name),
+            FILENAMES.filter(lambda name: name not in {"", ".", ".."}),
             st.binary(max_size=200),
         ),
         max_size=3,
