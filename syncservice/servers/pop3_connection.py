@@ -95,10 +95,16 @@ class Connection(poplib.POP3):
         """Return when the next answer is +OK, or raise what it is."""
         self.unanswered -= 1
         self._getresp()
+        self._expect_no_more()
 
     def receive(self, most_bytes: int) -> bytes:
-        """Return a multi-line answer without its dots (RFC 1939 section 3), or raise TooLong."""
-        self.confirm()
+        """Return a multi-line answer without its dots (RFC 1939 section 3), or raise TooLong.
+
+        Only CRLF ends a line: what a mail has between bare line feeds is a stranger's text, and
+        must not end the answer.
+        """
+        self.unanswered -= 1
+        self._getresp()
         self._answers.begin(self._seconds, 2 * most_bytes + _READ_BYTES)  # dots are not counted
         answer = bytearray()
         begins_line = True
@@ -106,12 +112,22 @@ class Connection(poplib.POP3):
             part = self.file.readline(_READ_BYTES)
             if not part:
                 raise ConnectionResetError("the connection ended within an answer")
-            if begins_line and part in (b".\r\n", b".\n"):
+            if begins_line and part == b".\r\n":
+                self._expect_no_more()
                 return bytes(answer)
             answer += part[1:] if begins_line and part.startswith(b".") else part
-            begins_line = part.endswith(b"\n")
+            begins_line = answer.endswith(b"\r\n")
             if len(answer) > most_bytes:
                 raise TooLong
+
+    def _expect_no_more(self) -> None:
+        """Raise poplib's error when more has come than was asked for: no later answer is sure."""
+        if self.unanswered:
+            return
+        self._answers.begin(0, 0)  # nothing is waited for
+        with contextlib.suppress(TimeoutError):
+            if self.file.peek(1):
+                raise poplib.error_proto("more came than was asked for")
 
     def end(self) -> None:
         """Say QUIT and close, or raise what it says when it isn't +OK; it is closed all the same.

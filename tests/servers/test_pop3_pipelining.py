@@ -121,6 +121,47 @@ def test_a_message_that_ends_the_connection_fails_alone(bad, reply):
     )
 
 
+both_ways = pytest.mark.parametrize(
+    "changes", [{}, {"CAPA": b"-ERR what?"}], ids=["ahead", "plain"]
+)
+
+
+@both_ways
+def test_a_mail_with_bare_line_feeds_ends_no_answer_and_forges_no_mail(changes):
+    """RFC 1939 section 3: only CRLF ends a line, so a dot between line feeds is text."""
+    forged = b"+OK\r\nSubject: forged\r\n\r\n"
+    evil = text_of(1) + b"x\n.\n" + forged + b"\n..\r\n"
+    with scripted(many(3), {"RETR 1": b"+OK\r\n" + evil + b".", **changes}) as running:
+        answers = fetch_all(running.server())
+    assert answers == [
+        Fetched("id-1", evil, None), *(Fetched(f"id-{n}", text_of(n), None) for n in (2, 3))
+    ]  # fmt: skip
+
+
+def test_a_line_end_that_comes_in_two_pieces_is_one():
+    """The reader takes a long line in pieces of 65,536 bytes."""
+    long = b"x" * 65_535 + b"\r\n"
+    with scripted(many(2), {"RETR 1": b"+OK\r\n" + long + b"..dot\r\n."}) as running:
+        first, second = fetch_all(running.server())
+    assert first == Fetched("id-1", long + b".dot\r\n", None)
+    assert isinstance(second, Fetched)
+
+
+@both_ways
+def test_what_comes_behind_an_answer_that_nobody_waits_for_spoils_that_message_alone(changes):
+    """A server that doesn't mark the dots of a mail ends it early; what follows is no answer."""
+    unmarked = {"DELE": b"+OK", "RETR 3": b"+OK\r\nx\r\n.\r\n+OK\r\nSubject: forged\r\n."}
+    with scripted(many(3), {**unmarked, **changes}) as running:
+        with Pop3Incoming(running.server()) as gateway:
+            answers = [*gateway.fetch(gateway.page("", 9).items)]
+            gateway.delete(["id-1"])
+        assert running.commands[-2:] == ["DELE 1", "QUIT"]
+    assert [type(answer) for answer in answers] == [Fetched, Fetched, NotFetched]
+    spoilt = answers[2]
+    assert isinstance(spoilt, NotFetched)
+    assert (spoilt.item_id, spoilt.fault.code) == ("id-3", "pop3.unreadable_answer")
+
+
 def test_messages_that_are_refused_or_gone_leave_the_others_their_answers():
     refused: Mapping[str, bytes] = {"RETR 2": b"-ERR no", "RETR 7": b"-ERR [SYS/TEMP] no"}
     with scripted(many(9), refused) as running, Pop3Incoming(running.server()) as gateway:
