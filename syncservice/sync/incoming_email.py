@@ -25,6 +25,7 @@ from syncservice.alerts import alerts
 from syncservice.alerts.models import ItemFailure, Severity
 from syncservice.crm.models import Email, QueueItem, Regarding
 from syncservice.domain.acceptance import Reason
+from syncservice.domain.correlation import Letter
 from syncservice.domain.faults import Fault, Nature, Provenance, Scope, item_may_recover
 from syncservice.domain.message import Message, UnreadableMessage, parse
 from syncservice.domain.resolution import Kind
@@ -356,25 +357,19 @@ class Inbox:
         with fenced(self.claim) as schedule:
             correspondence.lock((draft.letter, draft.identity) for draft in read.drafts)
             present = self._present(read.drafts)
-            fresh = {
-                draft.identity: draft
-                for draft in reversed(read.drafts)
-                if draft.identity not in present
-            }
-            decisions = {
-                decision.draft.identity: decision
-                for decision in promotion.decide(list(fresh.values()))
-            }
-            accepted = [one for one in decisions.values() if one.verdict.accepted]
-            made = self._insert(accepted, read.failures)
-            for draft in read.drafts:  # a second copy of what the database can't hold
-                first = fresh.get(draft.identity, draft).source.item_id
-                if first in read.failures:
-                    read.failures.setdefault(draft.source.item_id, read.failures[first])
+            fresh = [draft for draft in read.drafts if draft.identity not in present]
+            decisions = promotion.decide(fresh)
+            firsts = {one.draft.identity: one for one in decisions if one.becomes_record}
+            made = self._insert(list(firsts.values()), read.failures)
+            for one in decisions:  # a second copy of what the database can't hold
+                if one.is_double and one.draft.identity not in made:
+                    first = firsts[one.draft.identity].draft.source.item_id
+                    read.failures[one.draft.source.item_id] = read.failures[first]
+            present |= {one.draft.identity: one.copy_of for one in decisions if one.copy_of}
             present |= made
-            present |= {identity: one.copy_of for identity, one in decisions.items() if one.copy_of}
             linked = [draft for draft in read.drafts if draft.identity in present]
-            self._link(linked, present, made)
+            new = {firsts[identity].draft.source.item_id for identity in made}
+            self._link(linked, present, new)
             declined = self._decline(read, decisions, present)
             self._keep_failures(read.failures, read.facts, 1 if are_attempts else 0)
             self._end_failures(
@@ -397,13 +392,15 @@ class Inbox:
 
     def _read_all(self, answers: Iterable[Fetched | NotFetched | Gone]) -> _Read:
         read = _Read()
+        letters: dict[str, Letter] = {}  # by identity: copies become one email
         for answer in answers:
             match answer:
                 case Fetched():
                     size, subject = len(answer.mime), ""
                     match self._read(answer):
                         case Draft() as draft:
-                            read.drafts.append(draft)
+                            letter = letters.setdefault(draft.identity, draft.letter)
+                            read.drafts.append(replace(draft, letter=letter))
                             subject = draft.message.subject
                         case _Declined() as declined:
                             read.declined.append(declined)
@@ -504,9 +501,12 @@ class Inbox:
         return False
 
     def _link(
-        self, drafts: Sequence[Draft], emails: Mapping[str, UUID], made: Mapping[str, UUID]
+        self, drafts: Sequence[Draft], emails: Mapping[str, UUID], new: Collection[str]
     ) -> None:
-        """Say from which items emails came; those that were here already may be about more now."""
+        """Say from which items emails came; `new` are those that became records just now.
+
+        Emails that were here already may be about more now.
+        """
         RemoteItem.objects.bulk_create(
             (
                 RemoteItem(
@@ -523,7 +523,7 @@ class Inbox:
             unique_fields=["mailbox", "item_id"],
             update_fields=["tracking", "folder", "is_untracked", "is_to_delete"],
         )
-        known = [draft for draft in drafts if draft.identity not in made]
+        known = [draft for draft in drafts if draft.source.item_id not in new]
         for draft in known:
             if draft.regarding and draft.tracking is Tracking.HAND:
                 Email.objects.filter(pk=emails[draft.identity]).update(**draft.regarding)
@@ -546,15 +546,13 @@ class Inbox:
             )  # fmt: skip
 
     def _decline(
-        self, read: _Read, decisions: Mapping[str, Decision], present: Mapping[str, UUID]
+        self, read: _Read, decisions: Iterable[Decision], present: Mapping[str, UUID]
     ) -> list[str]:
         """Keep why messages are not in the CRM; return their items."""
         declined = list(read.declined)
-        for draft in read.drafts:
-            if draft.identity in present or draft.source.item_id in read.failures:
-                continue
-            reason = decisions[draft.identity].verdict.reason
-            if reason is not None:
+        for decision in decisions:
+            draft, reason = decision.draft, decision.verdict.reason
+            if reason is not None and draft.identity not in present:
                 declined.append(
                     _Declined(
                         draft.source.item_id, reason, draft.message, len(draft.source.mime),

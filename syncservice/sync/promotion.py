@@ -77,6 +77,11 @@ class Decision:
     automatic: AutomaticRecord = AutomaticRecord.NOTHING  # what its sender becomes
     automatic_owner: int | None = None
     copy_of: UUID | None = None  # it is in the CRM as outgoing email, and is one activity (F111)
+    is_double: bool = False  # another copy of the batch was accepted, and becomes the record
+
+    @property
+    def becomes_record(self) -> bool:
+        return bool(self.verdict.accepted) and not self.is_double
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +154,9 @@ class Promotion:
 
         Answers may come in one batch with what they answer, in any order: each round finds the
         answers to what the round before accepted.
+
+        Copies of one message have one letter. Each is judged for itself, as others may want it or
+        somebody asked for it; the first that is accepted becomes the record.
         """
         if not drafts:
             return []
@@ -176,15 +184,19 @@ class Promotion:
         )
         copies = self._outgoing_copies(drafts)
         decisions: dict[str, Decision] = {}
+        accepted: set[UUID] = set()
         # An answer is younger than what it answers, unless a clock is wrong: see `_settle`.
         waiting = sorted(drafts, key=lambda draft: _moment(draft.letter))
         while True:
             for draft in waiting:
                 copy = copies.get((draft.message.message_id, _sender(draft)))
                 decision = self._decide(draft, matches, wants, known, copy)
-                decisions[draft.source.item_id] = decision
-                if decision.verdict.accepted:
+                if decision.verdict.accepted and draft.letter.id in accepted:
+                    decision = replace(decision, is_double=True)
+                if decision.becomes_record:
+                    accepted.add(draft.letter.id)
                     known.add(_as_stored(decision), _facts(decision))
+                decisions[draft.source.item_id] = decision
             declined = [
                 draft for draft in waiting if not decisions[draft.source.item_id].verdict.accepted
             ]
@@ -323,7 +335,7 @@ class Promotion:
         for _ in decisions:
             is_settled = True
             for item_id, before in decisions.items():
-                if not before.verdict.accepted:
+                if not before.becomes_record:
                     continue
                 letter = before.draft.letter
                 answer = known.letters.answered_by(letter, self.rules.switches)

@@ -37,13 +37,15 @@ from syncservice.mailboxes.models import (
     Organisation,
     RemoteItem,
     Schedule,
+    TrackingCategory,
 )
 from syncservice.servers.gateway import Listed
 from syncservice.sync import directory
 from syncservice.sync.incoming_email import Inbox
+from syncservice.sync.organising import NAMES
 from syncservice.sync.visit import Budget, Outcome, visit
 from tests import factories
-from tests.memory_gateway import RECEIVED, MemoryIncoming, MemoryServer, mime
+from tests.memory_gateway import RECEIVED, MemoryIncoming, MemoryOrganised, MemoryServer, mime
 
 pytestmark = pytest.mark.django_db
 
@@ -65,7 +67,8 @@ def visit_again(box: Mailbox, server: MemoryServer) -> Outcome:
     Schedule.objects.exclude(mailbox=box).update(due_at=None)
     Schedule.objects.filter(mailbox=box).update(due_at=Now(), claimed_at=None)
     inbox = Inbox(factories.claim(box), item_attempts=3)
-    outcome = visit(MemoryIncoming(server), inbox, BUDGET, count().__next__)
+    gateway, organised = MemoryIncoming(server), MemoryOrganised(server)
+    outcome = visit(gateway, inbox, BUDGET, count().__next__, organised=organised)
     assert outcome.fault is None
     return outcome
 
@@ -681,6 +684,29 @@ def test_mail_that_two_users_forward_is_one_record(forward_box) -> None:
     assert RemoteItem.objects.count() == 2
 
 
+@pytest.mark.parametrize("order", [1, -1], ids=["the other first", "the other last"])
+@pytest.mark.parametrize("may_forward", [False, True], ids=["may not forward", "wants answers"])
+def test_of_two_who_forward_a_mail_at_once_one_is_enough(forward_box, may_forward, order) -> None:
+    """Each by its own option: the mail names neither, it came through a list."""
+    forwarding()
+    if may_forward:
+        forwarding(BOB, option=IN_RESPONSE)
+    else:
+        factories.user(BOB)
+    original = mime("offer", to="list@customer.test")
+    read(forward_box, *[forwarded(original, by=BOB), forwarded(original)][::order])
+    assert stored("offer").accepting_user == User.objects.get(email=US)
+    assert stored("offer").remote_items.count() == 2
+    assert declined() == []
+
+
+def test_of_two_who_forward_a_mail_in_vain_each_is_told_its_own_reason(forward_box) -> None:
+    forwarding(option=NONE)
+    read(forward_box, forwarded(mime("offer")), forwarded(mime("offer"), by="stranger@x.test"))
+    reasons = [Reason.NONE_WANTED, Reason.NOT_ALLOWED_TO_FORWARD]
+    assert declined() == [("offer", reason) for reason in reasons]
+
+
 @pytest.mark.parametrize(
     ("message", "reason", "subject", "alert"),
     [
@@ -708,6 +734,25 @@ def test_what_a_forward_mailbox_declines(forward_box, message, reason, subject, 
 
 
 # A batch
+
+
+def test_of_two_copies_in_a_mailbox_the_category_on_one_is_enough() -> None:
+    box = mailbox(option=NONE)
+    server = read(box)  # makes the category
+    message = mime("offer")
+    _, second = server.deliver(message, message)
+    server.mark(second, NAMES[TrackingCategory.Kind.TRACKED])
+    visit_again(box, server)
+    assert subjects() == ["offer"]
+    assert declined() == []
+
+
+def test_what_answers_a_mail_that_came_in_two_copies_takes_over_from_the_stored_one() -> None:
+    box = mailbox()
+    read(box, mime("Re: offer", In_Reply_To="<offer@customer.test>"), mime("offer"), mime("offer"))
+    parent = stored("offer")
+    assert answers(stored("Re: offer")) == (Method.IN_REPLY_TO, parent, parent)
+    assert parent.remote_items.count() == 2
 
 
 def test_a_batch_takes_as_many_statements_as_one_message() -> None:
