@@ -89,7 +89,8 @@ class Connection(poplib.POP3):
     def send(self, *commands: str) -> None:
         """Send commands at once; each answer has to be received or confirmed, in their order."""
         self.unanswered += len(commands)
-        self._putcmd("\r\n".join(commands))  # type: ignore[attr-defined] # of poplib
+        # poplib's own way sends one command, and newer ones refuse line ends in it.
+        self.sock.sendall("".join(f"{command}\r\n" for command in commands).encode())
 
     def confirm(self) -> None:
         """Return when the next answer is +OK, or raise what it is."""

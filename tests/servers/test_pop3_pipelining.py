@@ -1,5 +1,6 @@
 """Asking a POP3 server for messages ahead: what it saves, and that it loses and mixes nothing."""
 
+import poplib
 import socket
 from collections.abc import Iterator, Mapping
 
@@ -54,6 +55,20 @@ def test_fifty_messages_cost_few_round_trips():
         assert_each_has_its_own(fetch_all(running.server()), 50)
     assert running.commands[:2] == ["CAPA", "USER ann"]
     assert running.rounds <= 8  # CAPA, USER, PASS, UIDL and LIST, RETR in two, QUIT; one spare
+
+
+def test_commands_go_ahead_also_where_poplib_refuses_line_ends_in_a_command(monkeypatch):
+    """As newer versions of Python do."""
+    send_one = poplib.POP3._putcmd  # type: ignore[attr-defined]
+
+    def refuse(connection: poplib.POP3, line: str) -> None:
+        if not line.isprintable():
+            raise ValueError("control characters")
+        send_one(connection, line)
+
+    monkeypatch.setattr(poplib.POP3, "_putcmd", refuse)
+    with scripted(many(9)) as running:
+        assert_each_has_its_own(fetch_all(running.server()), 9)
 
 
 def test_a_server_that_does_not_offer_it_gets_one_command_at_a_time():
