@@ -23,6 +23,7 @@ from syncservice.crm.models import (
 )
 from syncservice.domain.acceptance import Candidate, Filter
 from syncservice.domain.resolution import Kind, Match
+from syncservice.mailboxes import administration
 from syncservice.mailboxes.models import IncomingMethod, Mailbox, MailboxMapping, Organisation
 
 PEOPLE: dict[Kind, type[EmailEnabled]] = {
@@ -88,7 +89,7 @@ class Receiver:
     """Whose mailbox is read, as the email in it sees it."""
 
     mailbox_id: int
-    address: str
+    addresses: frozenset[str]  # the mailbox's and its owner's, in small letters
     owner: Candidate | None  # None: a forward mailbox is nobody's
     deletes: bool  # what is stored is deleted on the server (F085)
 
@@ -106,9 +107,11 @@ def receiver_of(mailbox_id: int) -> Receiver:
     """Return whose mailbox it is; who holds its claim may rely on it."""
     mapping = _in_force().filter(mailbox=mailbox_id).first()
     mailbox = mapping.mailbox if mapping else Mailbox.objects.get(pk=mailbox_id)
+    owner = (mapping.user or mapping.queue) if mapping else None
+    addresses = {mailbox.email_address, administration.address_of(owner) if owner else ""}
     return Receiver(
         mailbox_id,
-        mailbox.email_address,
+        frozenset(address.lower() for address in addresses if address),
         _candidate(mapping) if mapping else None,
         # The rules allow no other to ask for it; a mailbox may have changed hands since.
         mailbox.delete_after_processing

@@ -39,7 +39,7 @@ from syncservice.mailboxes.models import (
     TrackingFolder,
 )
 from syncservice.mailboxes.schedule import Claim, fenced, note_progress
-from syncservice.servers.gateway import INBOX, Fetched, Gone, Listed, NotFetched
+from syncservice.servers.gateway import INBOX, SENT_ITEMS, Fetched, Gone, Listed, NotFetched
 from syncservice.sync import correspondence, records
 from syncservice.sync.directory import Receiver, receiver_of
 from syncservice.sync.promotion import Decision, Draft, Promotion, Rules, letter_of, rules_of
@@ -439,14 +439,27 @@ class Inbox:
                 f"reading the message failed in our own code ({type(error).__name__}); "
                 "please report it with the message",
             )
+        tracking = self._by_item.get(fetched.item_id, self.tracking)
         return Draft(
             fetched,
             message,
             self._identity(fetched, message),
             letter,
-            self._by_item.get(fetched.item_id, self.tracking),
+            tracking,
+            self._is_sent(message, tracking),
             forwarder,
             self._about.get(fetched.item_id) or _columns_of(self.tracked_folder),
+        )
+
+    def _is_sent(self, message: Message, tracking: Tracking) -> bool:
+        """Whether the owner sent a message: what is asked for by hand may lie in any folder."""
+        if self.folder == SENT_ITEMS:
+            return True
+        author = message.sender
+        return (
+            tracking is Tracking.HAND
+            and author is not None
+            and author.address.lower() in self.receiver.addresses
         )
 
     def _identity(self, fetched: Fetched, message: Message) -> str:
@@ -464,10 +477,11 @@ class Inbox:
 
     def _present(self, drafts: Sequence[Draft]) -> dict[str, UUID]:
         """Return the emails that the CRM has already, by their identity."""
-        is_sent = self.tracking is Tracking.SENT
+        sent = {draft.identity for draft in drafts if draft.is_sent}
+        received = {draft.identity for draft in drafts} - sent
         emails = Email.objects.filter(
-            direction=Email.Direction.OUTGOING if is_sent else Email.Direction.INCOMING,
-            identity__in={draft.identity for draft in drafts},
+            Q(direction=Email.Direction.OUTGOING, identity__in=sent)
+            | Q(direction=Email.Direction.INCOMING, identity__in=received)
         )
         return dict(emails.values_list("identity", "id"))
 

@@ -52,6 +52,7 @@ class Draft:
     identity: str
     letter: Letter
     tracking: Tracking = Tracking.FILTER
+    is_sent: bool = False  # by the owner of the mailbox, whatever it is wanted for
     forwarder: str = ""  # the address of who forwarded it into a forward mailbox; '': nobody
     #: Columns of what a person or a folder says it is about; none: what it answers says so.
     regarding: dict[str, Any] = field(default_factory=dict)
@@ -236,8 +237,7 @@ class Promotion:
         answer = known.letters.answered_by(draft.letter, self.rules.switches)
         is_of_user = sender is not None and sender.kind is Kind.USER
         is_copy = copy is not None and (
-            draft.tracking is Tracking.SENT
-            or (is_of_user and not self.rules.internal.is_two_activities)
+            draft.is_sent or (is_of_user and not self.rules.internal.is_two_activities)
         )
         receiving = self._receiving(draft, matches, wants)
         if draft.forwarder and receiving is None:
@@ -257,7 +257,7 @@ class Promotion:
                 ),
                 self.rules.internal,
             )
-        if is_copy and (draft.tracking is Tracking.SENT or not verdict.accepted):
+        if is_copy and (draft.is_sent or not verdict.accepted):
             return Decision(draft, Verdict(reason=Reason.INTERNAL), copy_of=copy)
         is_unknown = author is not None and not any(
             match.is_active for match in matches.get(author.address.lower(), ())
@@ -294,7 +294,7 @@ class Promotion:
         wants: dict[tuple[Kind, int], Wants],
     ) -> list[Candidate]:
         """Return who may want a message, the one to whom it came first."""
-        if draft.tracking is Tracking.SENT:
+        if draft.is_sent:
             return [receiving] if receiving else []  # F119: by the option of who sent it
         named = {
             (match.kind, match.id): wants[match.kind, match.id].candidate
@@ -303,11 +303,11 @@ class Promotion:
         }
         if receiving is None:
             return list(named.values())
-        address = draft.forwarder or self.receiver.address.lower()
+        addresses = frozenset([draft.forwarder]) if draft.forwarder else self.receiver.addresses
         is_named = (
             named.pop((receiving.kind, receiving.id), None) is not None
-            or address in draft.letter.addresses
-            or address in map(str.lower, draft.message.delivered_to)
+            or not addresses.isdisjoint(draft.letter.addresses)
+            or not addresses.isdisjoint(map(str.lower, draft.message.delivered_to))
         )
         first = replace(receiving, is_receiving=True, is_named=is_named)
         return [first, *named.values()]
@@ -358,7 +358,7 @@ class Promotion:
 
 def _correspondent(draft: Draft, sender: Match | None, recipients: Sequence[Match]) -> Kind | None:
     """Return the kind of record that an owner's email came from, or that it went to (F119)."""
-    if draft.tracking is not Tracking.SENT:
+    if not draft.is_sent:
         return sender.kind if sender else None
     outside = [match.kind for match in recipients if match.kind not in (Kind.USER, Kind.QUEUE)]
     return next(iter(outside), Kind.USER if recipients else None)

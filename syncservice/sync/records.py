@@ -23,7 +23,7 @@ from syncservice.domain.correlation import Method, conversation_base
 from syncservice.domain.message import MessageAttachment, Party, Role
 from syncservice.domain.resolution import Kind, Match, sender_of
 from syncservice.sync import correspondence, directory
-from syncservice.sync.promotion import Decision, Rules, Tracking
+from syncservice.sync.promotion import Decision, Rules
 
 _LONGEST_NAME = 50  # of a contact's or a lead's first or last name
 
@@ -61,7 +61,6 @@ def _email(decision: Decision, rules: Rules) -> Email:
     draft, answer = decision.draft, decision.answer
     message, letter = draft.message, draft.letter
     first = decision.verdict.accepted[0]
-    is_sent = draft.tracking is Tracking.SENT
     blocked = [
         attachment.filename
         for attachment in message.attachments
@@ -73,8 +72,8 @@ def _email(decision: Decision, rules: Rules) -> Email:
     )
     return Email(
         id=letter.id,
-        direction=Email.Direction.OUTGOING if is_sent else Email.Direction.INCOMING,
-        status=Email.Status.SENT if is_sent else Email.Status.RECEIVED,
+        direction=Email.Direction.OUTGOING if draft.is_sent else Email.Direction.INCOMING,
+        status=Email.Status.SENT if draft.is_sent else Email.Status.RECEIVED,
         identity=draft.identity,
         message_id=message.message_id,
         in_reply_to=letter.answers[0] if letter.answers else "",
@@ -89,7 +88,7 @@ def _email(decision: Decision, rules: Rules) -> Email:
         text=message.text,
         html=message.html,
         sent_at=message.sent_at,
-        received_at=None if is_sent else draft.source.received_at,
+        received_at=None if draft.is_sent else draft.source.received_at,
         owner_id=decision.owner_id,
         accepting_user_id=first.id if first.kind is Kind.USER else None,
         accepting_queue_id=first.id if first.kind is Kind.QUEUE else None,

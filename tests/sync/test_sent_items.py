@@ -1,0 +1,87 @@
+"""What becomes of mail that a user sent: by Sent Items, by its category, by hand (F111, F119)."""
+
+import pytest
+
+from syncservice.crm.models import Email, Queue
+from syncservice.mailboxes import tracking
+from syncservice.mailboxes.models import DeclinedItem, Mailbox, TrackingCategory, TrackRequest
+from syncservice.servers.gateway import SENT_ITEMS
+from syncservice.sync.organising import NAMES
+from tests import factories
+from tests.memory_gateway import MemoryServer, mime
+from tests.sync.test_promotion import NONE, mailbox, organisation, read, visit_again
+
+pytestmark = pytest.mark.django_db
+
+ANN, SUPPORT = "ann@example.test", "support@example.test"
+RECEIVED, SENT = Email.Status.RECEIVED, Email.Status.SENT
+
+
+@pytest.fixture(autouse=True)
+def switched_on() -> None:
+    organisation(tracks_sent_items=True)
+
+
+def put(box: Mailbox, *messages: bytes) -> list[str]:
+    """Let messages lie in Sent Items."""
+    server: MemoryServer = box.__dict__.setdefault("server", MemoryServer())
+    return server.deliver(*messages, folder=SENT_ITEMS)
+
+
+def send(box: Mailbox, *messages: bytes) -> list[str]:
+    """Let messages lie in Sent Items, and visit the mailbox."""
+    items = put(box, *messages)
+    visit_again(box, box.server)
+    return items
+
+
+def categorise(box: Mailbox, item: str) -> None:
+    box.server.marks[item] = {NAMES[TrackingCategory.Kind.TRACKED]}
+    box.server.others[SENT_ITEMS].append(item)
+    visit_again(box, box.server)
+
+
+def queue_mailbox() -> Mailbox:
+    return factories.mailbox(owner=Queue.objects.create(name="support", email_address=SUPPORT))
+
+
+def emails(subject: str) -> list[tuple[Email.Direction, Email.Status]]:
+    found = Email.objects.filter(subject=subject).order_by("direction")
+    return list(found.values_list("direction", "status"))
+
+
+IN, OUT = (Email.Direction.INCOMING, RECEIVED), (Email.Direction.OUTGOING, SENT)
+
+
+# Asked for: it was sent all the same
+
+
+def test_the_category_on_sent_mail_tracks_it_though_a_queue_received_it() -> None:
+    ann, support = mailbox(ANN, NONE), queue_mailbox()
+    message = mime("help", sender=ANN, to=SUPPORT)
+    read(support, message)
+    (item,) = send(ann, message)
+    assert emails("help") == [IN]
+    categorise(ann, item)
+    assert emails("help") == [IN, OUT]
+    assert DeclinedItem.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("sender", "expected"),
+    [
+        pytest.param(ANN, OUT, id="the owner's was sent"),
+        pytest.param(f"Ann <{ANN.upper()}>", OUT, id="however it is written"),
+        pytest.param("boss@example.test", OUT, id="from the mailbox's own address too"),
+        pytest.param("bob@customer.test", IN, id="a customer's was received"),
+    ],
+)
+def test_mail_asked_for_by_hand_was_sent_when_its_owner_wrote_it(sender: str, expected) -> None:
+    ann = mailbox(ANN, NONE)
+    Mailbox.objects.filter(pk=ann.pk).update(email_address="boss@example.test")
+    (item,) = send(ann, mime("offer", sender=sender, to="info@customer.test"))
+    wanted = tracking.track_now(ann, "tests", item_id=item)
+    visit_again(ann, ann.server)
+    wanted.refresh_from_db()
+    assert wanted.state == TrackRequest.State.DONE
+    assert emails("offer") == [expected]
