@@ -77,6 +77,10 @@ class Message:
         return next((party for party in self.parties if party.role is Role.SENDER), None)
 
     @property
+    def recipients(self) -> tuple[Party, ...]:
+        return tuple(party for party in self.parties if party.role is not Role.SENDER)
+
+    @property
     def forwarded(self) -> bytes:
         """The first message that is attached whole, as a forward mailbox gets it; b'': none."""
         whole = (one.content for one in self.attachments if one.content_type == "message/rfc822")

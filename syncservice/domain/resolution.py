@@ -53,6 +53,15 @@ def recipients_of(matches: Iterable[Match], *, unresolves_several: bool) -> tupl
     return tuple(active)
 
 
+def takers_of(matches: Iterable[Match]) -> tuple[Match, ...]:
+    """Return the users and queues that have an address, and may want what is sent to it.
+
+    What the address stands for as a party of an email is another question: `recipients_of`.
+    """
+    ours = (Kind.USER, Kind.QUEUE)
+    return tuple(sorted((one for one in matches if one.is_active and one.kind in ours), key=_rank))
+
+
 def _rank(match: Match) -> tuple[int, float, int]:
     created = match.created_at.timestamp() if match.created_at else 0.0
     return _PRIORITY[match.kind], created, match.id

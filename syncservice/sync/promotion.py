@@ -4,7 +4,7 @@ The rules are those of `domain`; here they are given what they ask for, for a wh
 (REFERENCE 3B). Nothing is written.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
@@ -29,7 +29,7 @@ from syncservice.domain.correlation import (
     index_bytes,
 )
 from syncservice.domain.message import Message, Party, Role
-from syncservice.domain.resolution import Kind, Match, recipients_of, sender_of
+from syncservice.domain.resolution import Kind, Match, recipients_of, sender_of, takers_of
 from syncservice.domain.smart_matching import SmartMatching
 from syncservice.domain.tracking_token import Scheme
 from syncservice.mailboxes.models import Organisation, RemoteItem
@@ -72,6 +72,7 @@ class Decision:
     answer: Answer | None = None
     sender: Match | None = None
     resolved: dict[Party, tuple[Match, ...]] = field(default_factory=dict)
+    takers: tuple[Match, ...] = ()  # users and queues to whom it is, in the order To, Cc, Bcc
     owner_id: int | None = None
     receiving_owner_id: int | None = None  # who owns it when no recipient can
     regarding: dict[str, Any] = field(default_factory=dict)
@@ -226,14 +227,15 @@ class Promotion:
                 matches.get(party.address.lower(), ()),
                 unresolves_several=organisation.unresolves_several_recipients,
             )
-            for party in message.parties
-            if party.role is not Role.SENDER
+            for party in message.recipients
         }
         if author and sender:
             resolved[author] = (sender,)
-        recipients = [
-            match for party, found in resolved.items() if party is not author for match in found
-        ]
+        takers = tuple(
+            match
+            for party in message.recipients
+            for match in takers_of(matches.get(party.address.lower(), ()))
+        )
         answer = known.letters.answered_by(draft.letter, self.rules.switches)
         is_of_user = sender is not None and sender.kind is Kind.USER
         is_copy = copy is not None and (
@@ -242,7 +244,7 @@ class Promotion:
         receiving = self._receiving(draft, matches, wants)
         if draft.forwarder and receiving is None:
             return Decision(draft, Verdict(reason=Reason.NOT_ALLOWED_TO_FORWARD))  # F093
-        candidates = self._candidates(draft, receiving, recipients, wants)
+        candidates = self._candidates(draft, receiving, takers, wants)
         if is_copy:  # to a queue it is work all the same (F112)
             candidates = [one for one in candidates if one.kind is Kind.QUEUE]
         if draft.is_tracked and receiving is not None and not is_copy:
@@ -252,7 +254,7 @@ class Promotion:
                 candidates,
                 Evidence(
                     author is not None,
-                    _correspondent(draft, sender, recipients),
+                    _correspondent(draft, sender, matches),
                     answer is not None,
                 ),
                 self.rules.internal,
@@ -268,6 +270,7 @@ class Promotion:
             verdict,
             sender=sender,
             resolved=resolved,
+            takers=takers,
             receiving_owner_id=receiving.owner_id if receiving else None,
             automatic=automatic,
             automatic_owner=automatic_owner,
@@ -290,7 +293,7 @@ class Promotion:
         self,
         draft: Draft,
         receiving: Candidate | None,
-        recipients: Iterable[Match],
+        takers: Iterable[Match],
         wants: dict[tuple[Kind, int], Wants],
     ) -> list[Candidate]:
         """Return who may want a message, the one to whom it came first."""
@@ -298,17 +301,17 @@ class Promotion:
             return [receiving] if receiving else []  # F119: by the option of who sent it
         named = {
             (match.kind, match.id): wants[match.kind, match.id].candidate
-            for match in recipients
+            for match in takers
             if (match.kind, match.id) in wants
         }
         if receiving is None:
             return list(named.values())
+        message = draft.message
         addresses = frozenset([draft.forwarder]) if draft.forwarder else self.receiver.addresses
-        is_named = (
-            named.pop((receiving.kind, receiving.id), None) is not None
-            or not addresses.isdisjoint(draft.letter.addresses)
-            or not addresses.isdisjoint(map(str.lower, draft.message.delivered_to))
-        )
+        to = (*(party.address for party in message.recipients), *message.delivered_to)
+        is_named = named.pop(
+            (receiving.kind, receiving.id), None
+        ) is not None or not addresses.isdisjoint(map(str.lower, to))
         first = replace(receiving, is_receiving=True, is_named=is_named)
         return [first, *named.values()]
 
@@ -356,28 +359,30 @@ class Promotion:
         return {(message_id, address.lower()): pk for message_id, address, pk in rows}
 
 
-def _correspondent(draft: Draft, sender: Match | None, recipients: Sequence[Match]) -> Kind | None:
-    """Return the kind of record that an owner's email came from, or that it went to (F119)."""
+def _correspondent(
+    draft: Draft, sender: Match | None, matches: Mapping[str, list[Match]]
+) -> Kind | None:
+    """Return the kind of record that an owner's email came from, or that it went to (F119).
+
+    It went to a user when it went to our own users and queues alone: a stranger is none of them.
+    """
     if not draft.is_sent:
         return sender.kind if sender else None
-    outside = [match.kind for match in recipients if match.kind not in (Kind.USER, Kind.QUEUE)]
-    return next(iter(outside), Kind.USER if recipients else None)
+    to = [matches.get(party.address.lower(), ()) for party in draft.message.recipients]
+    outside = [found for found in to if not takers_of(found)]
+    if to and not outside:
+        return Kind.USER
+    return next((match.kind for found in outside for match in found if match.is_active), None)
 
 
 def _answering(decision: Decision, answer: Answer | None, known: Known) -> Decision:
     """Let a message answer an email: what that is about, and whose it is, counts (F113, F114)."""
     facts = known.facts.get(answer.email_id, {}) if answer else {}
-    recipients = [
-        match
-        for party, found in decision.resolved.items()
-        if party.role is not Role.SENDER
-        for match in found
-    ]
     return replace(
         decision,
         answer=answer,
         owner_id=owner_of(
-            recipients, facts.get("owner_id"), decision.sender, decision.receiving_owner_id
+            decision.takers, facts.get("owner_id"), decision.sender, decision.receiving_owner_id
         ),
         regarding=decision.draft.regarding
         or {name: facts.get(name) for name in Email.REGARDING_IDS},

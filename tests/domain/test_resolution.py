@@ -4,7 +4,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from syncservice.domain.resolution import MOST_MATCHES, Kind, Match, recipients_of, sender_of
+from syncservice.domain.resolution import (
+    MOST_MATCHES,
+    Kind,
+    Match,
+    recipients_of,
+    sender_of,
+    takers_of,
+)
 
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -82,3 +89,15 @@ def test_to_whom_it_is(
     unresolves_several: bool, matches: list[Match], recipients: tuple[Match, ...]
 ) -> None:
     assert recipients_of(matches, unresolves_several=unresolves_several) == recipients
+
+
+@pytest.mark.parametrize(
+    ("matches", "takers"),
+    [
+        pytest.param([QUEUE, CONTACT, USER], (USER, QUEUE), id="users and queues, users first"),
+        pytest.param([*CONTACTS, QUEUE], (QUEUE,), id="however many others have the address"),
+        pytest.param([GONE_USER, CONTACT], (), id="none that is not active"),
+    ],
+)
+def test_who_of_us_it_is_to(matches: list[Match], takers: tuple[Match, ...]) -> None:
+    assert takers_of(matches) == takers

@@ -27,7 +27,7 @@ from syncservice.crm.models import (
     User,
 )
 from syncservice.domain.acceptance import Reason
-from syncservice.domain.resolution import Kind, Match
+from syncservice.domain.resolution import MOST_MATCHES, Kind, Match
 from syncservice.mailboxes import directions, schedule
 from syncservice.mailboxes.models import (
     DeclinedItem,
@@ -54,7 +54,7 @@ BUDGET = Budget(
     batch_bytes=2**25, message_bytes=2**25,
 )  # fmt: skip
 ALL, IN_RESPONSE, FROM_PEOPLE, FROM_RECORDS, NONE = IncomingFilter
-US, ANN = "user@example.test", "ann@customer.test"
+US, BOB, ANN = "user@example.test", "bob@example.test", "ann@customer.test"
 
 
 def mailbox(address: str = US, option: IncomingFilter = ALL, **fields) -> Mailbox:
@@ -177,6 +177,32 @@ def test_a_blind_copy_or_a_list(option: IncomingFilter, delivered_to: str, is_st
     read(mailbox(option=option), mime("news", to="list@customer.test", **headers))
     assert subjects() == (["news"] if is_stored else [])
     assert declined() == ([] if is_stored else [("news", Reason.NO_RECIPIENT)])
+
+
+def test_who_wrote_a_mail_is_not_named_by_it() -> None:
+    organisation(internal_email_is_two_activities=True)
+    read(mailbox(option=FROM_RECORDS), mime("news", sender=US, to="list@customer.test"))
+    assert declined() == [("news", Reason.NO_RECIPIENT)]
+
+
+@pytest.mark.parametrize(
+    ("others", "unresolves"),
+    [
+        pytest.param(1, True, id="the organisation leaves several records open"),
+        pytest.param(MOST_MATCHES, False, id="more than a hundred records have it"),
+    ],
+)
+def test_a_user_gets_mail_though_the_address_is_left_open(others: int, unresolves: bool) -> None:
+    organisation(unresolves_several_recipients=unresolves)
+    bob = factories.user(BOB)
+    Contact.objects.bulk_create(
+        Contact(last_name=f"{number}", email_address=BOB) for number in range(others)
+    )
+    read(mailbox(option=NONE), mime("offer", to=BOB))
+    email = stored("offer")
+    assert (email.accepting_user, email.owner) == (bob, bob)
+    to = email.parties.get(address=BOB)
+    assert (to.user, to.contact) == (None, None)
 
 
 def test_a_blind_copy_to_a_queue_is_an_item_of_it_though_another_mailbox_had_it_first() -> None:
@@ -348,8 +374,6 @@ def test_mail_of_nobody_is_declined_and_told() -> None:
 
 
 # Mail of our own users (F111, F112)
-
-BOB = "bob@example.test"
 
 
 def test_mail_between_users_is_the_activity_that_its_sender_has_already() -> None:

@@ -2,18 +2,31 @@
 
 import pytest
 
-from syncservice.crm.models import Email, Queue
+from syncservice.crm.models import Email, IncomingFilter, Queue
+from syncservice.domain.acceptance import Reason
 from syncservice.mailboxes import tracking
 from syncservice.mailboxes.models import DeclinedItem, Mailbox, TrackingCategory, TrackRequest
 from syncservice.servers.gateway import SENT_ITEMS
 from syncservice.sync.organising import NAMES
 from tests import factories
 from tests.memory_gateway import MemoryServer, mime
-from tests.sync.test_promotion import NONE, mailbox, organisation, read, visit_again
+from tests.sync.test_promotion import (
+    ALL,
+    FROM_PEOPLE,
+    FROM_RECORDS,
+    NONE,
+    contact,
+    declined,
+    mailbox,
+    organisation,
+    read,
+    visit_again,
+)
 
 pytestmark = pytest.mark.django_db
 
-ANN, SUPPORT = "ann@example.test", "support@example.test"
+ANN, BOB, SUPPORT = "ann@example.test", "bob@example.test", "support@example.test"
+CUSTOMER, EVE = "info@customer.test", "eve@stranger.test"
 RECEIVED, SENT = Email.Status.RECEIVED, Email.Status.SENT
 
 
@@ -51,6 +64,38 @@ def emails(subject: str) -> list[tuple[Email.Direction, Email.Status]]:
 
 
 IN, OUT = (Email.Direction.INCOMING, RECEIVED), (Email.Direction.OUTGOING, SENT)
+
+
+# By the owner's option
+
+
+@pytest.mark.parametrize(
+    ("to", "option", "reason"),
+    [
+        pytest.param(BOB, ALL, Reason.INTERNAL, id="to a colleague"),
+        pytest.param(f"{BOB}, {SUPPORT}", ALL, Reason.INTERNAL, id="to a colleague and a queue"),
+        pytest.param(f"{BOB}, {EVE}", ALL, None, id="to a stranger too"),
+        pytest.param(f"{BOB}, {EVE}", FROM_RECORDS, Reason.NOT_FROM_RECORD, id="who is no record"),
+        pytest.param(f"{BOB}, {CUSTOMER}", FROM_PEOPLE, None, id="to a customer too"),
+        pytest.param(CUSTOMER, FROM_PEOPLE, None, id="to an address of two customers"),
+        pytest.param(
+            f"{BOB}, {CUSTOMER}, {EVE}", FROM_PEOPLE, None, id="to a customer and a stranger"
+        ),
+        pytest.param("other@example.test", ALL, Reason.INTERNAL, id="to a colleague and contact"),
+    ],
+)
+def test_sent_mail_is_internal_when_all_whom_it_went_to_are_ours(
+    to: str, option: IncomingFilter, reason: Reason | None
+) -> None:
+    organisation(unresolves_several_recipients=True)
+    factories.queue(SUPPORT)
+    for colleague in (BOB, "other@example.test"):
+        factories.user(colleague)
+    for address in (CUSTOMER, CUSTOMER, "other@example.test"):
+        contact(address)
+    send(mailbox(ANN, option), mime("mail", sender=ANN, to=to))
+    assert emails("mail") == ([] if reason else [OUT])
+    assert declined() == ([("mail", reason)] if reason else [])
 
 
 # Asked for: it was sent all the same
