@@ -38,19 +38,32 @@ class Scheme:
 
     def tokens_in(self, subject: str) -> tuple[str, ...]:
         """Return the last tokens in a subject as they were written, the last first: the newest."""
-        longest_first = sorted(self._prefixes(), key=len, reverse=True)
-        words = "|".join(f"({re.escape(prefix)})" for prefix in longest_first) or r"(?!)"
-        pattern = rf"(?<!\w)(?:{words})(?P<number>[0-9]{{3,{_LONGEST_NUMBER}}})(?![0-9])"
+        longest_first = self._prefixes()
         tokens = []
-        for match in re.finditer(pattern, subject, re.IGNORECASE):
+        for match in self._pattern().finditer(subject):
             groups = zip(longest_first, match.groups(), strict=False)
             found = next(prefix.lower() for prefix, group in groups if group is not None)
             alike = [prefix for prefix in longest_first if prefix.lower() == found]
             tokens += [prefix + match["number"] for prefix in alike]
         return tuple(dict.fromkeys(reversed(tokens)))[:MOST_TOKENS]
 
+    def bare(self, subject: str) -> str:
+        """Return what two copies of an email have in common of their subjects, in small letters.
+
+        One may have no token yet, and more of the words that a token left no room for.
+        """
+        words = self._pattern().sub(" ", subject).casefold().split()
+        return " ".join(words)[: LONGEST_SUBJECT - LONGEST_TOKEN - 1]
+
+    def _pattern(self) -> re.Pattern[str]:
+        words = "|".join(f"({re.escape(prefix)})" for prefix in self._prefixes()) or r"(?!)"
+        pattern = rf"(?<!\w)(?:{words})(?P<number>[0-9]{{3,{_LONGEST_NUMBER}}})(?![0-9])"
+        return re.compile(pattern, re.IGNORECASE)
+
     def _prefixes(self) -> Sequence[str]:
-        return [prefix for prefix in (*self.earlier_prefixes, self.prefix) if prefix]
+        """Return the prefixes, the longest first: it is read before one that it begins with."""
+        prefixes = filter(None, (*self.earlier_prefixes, self.prefix))
+        return sorted(prefixes, key=len, reverse=True)
 
 
 def with_token(subject: str, token: str) -> str:

@@ -369,7 +369,8 @@ class Inbox:
             present |= made
             linked = [draft for draft in read.drafts if draft.identity in present]
             new = {firsts[identity].draft.source.item_id for identity in made}
-            self._link(linked, present, new)
+            alike = {one.draft.source.item_id for one in decisions if one.copy_of}
+            self._link(linked, present, new, alike)
             declined = self._decline(read, decisions, present)
             self._keep_failures(read.failures, read.facts, 1 if are_attempts else 0)
             self._end_failures(
@@ -515,11 +516,16 @@ class Inbox:
         return False
 
     def _link(
-        self, drafts: Sequence[Draft], emails: Mapping[str, UUID], new: Collection[str]
+        self,
+        drafts: Sequence[Draft],
+        emails: Mapping[str, UUID],
+        new: Collection[str],
+        alike: Collection[str],
     ) -> None:
         """Say from which items emails came; `new` are those that became records just now.
 
-        Emails that were here already may be about more now.
+        Emails that were here already may be about more now. What is only `alike` stays on the
+        server: the CRM's copy need not have every word of it.
         """
         RemoteItem.objects.bulk_create(
             (
@@ -529,7 +535,7 @@ class Inbox:
                     email_id=emails[draft.identity],
                     tracking=draft.tracking,
                     folder=self.tracked_folder,
-                    is_to_delete=self.receiver.deletes,
+                    is_to_delete=self.receiver.deletes and draft.source.item_id not in alike,
                 )
                 for draft in drafts
             ),

@@ -6,8 +6,11 @@ The rules are those of `domain`; here they are given what they ask for, for a wh
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
+
+from django.db.models.functions import Coalesce
 
 from syncservice.crm.ids import activity_id
 from syncservice.crm.models import AutomaticRecord, Email
@@ -40,6 +43,8 @@ from syncservice.sync.directory import Receiver, Wants
 
 Tracking = RemoteItem.Tracking
 
+#: How far the times differ at which two servers say that one email was sent.
+_SAME_DAY = timedelta(days=1)
 _LONGEST_CONTACT = 254  # characters of a contact's or a lead's address
 
 
@@ -184,14 +189,14 @@ class Promotion:
             own,
             smart_matching=self.rules.switches.smart_matching is not None,
         )
-        copies = self._outgoing_copies(drafts)
+        copies = self._sent_copies(drafts)
         decisions: dict[str, Decision] = {}
         accepted: set[UUID] = set()
         # An answer is younger than what it answers, unless a clock is wrong: see `_settle`.
         waiting = sorted(drafts, key=lambda draft: _moment(draft.letter))
         while True:
             for draft in waiting:
-                copy = copies.get((draft.message.message_id, _sender(draft)))
+                copy = copies.get(draft.source.item_id)
                 decision = self._decide(draft, matches, wants, known, copy)
                 if decision.verdict.accepted and draft.letter.id in accepted:
                     decision = replace(decision, is_double=True)
@@ -348,15 +353,32 @@ class Promotion:
             if is_settled:
                 return
 
-    def _outgoing_copies(self, drafts: Sequence[Draft]) -> dict[tuple[str, str], UUID]:
-        """Return outgoing emails that are the drafts' own, by Message-ID and sender."""
+    def _sent_copies(self, drafts: Sequence[Draft]) -> dict[str, UUID]:
+        """Return outgoing emails that the drafts are copies of, by the drafts' items.
+
+        They have the Message-ID and the sender, which anybody can write into another mail: so the
+        subject and the day have to be the same too.
+        """
         ids = {draft.message.message_id for draft in drafts} - {""}
-        rows = Email.objects.filter(
-            direction=Email.Direction.OUTGOING,
-            message_id__in=ids,
-            parties__participation=Role.SENDER,
-        ).values_list("message_id", "parties__address", "pk")
-        return {(message_id, address.lower()): pk for message_id, address, pk in rows}
+        sent = list(
+            Email.objects.filter(
+                direction=Email.Direction.OUTGOING,
+                message_id__in=ids,
+                parties__participation=Role.SENDER,
+            )
+            .annotate(at=Coalesce("sent_at", "created_at"))
+            .values_list("pk", "message_id", "parties__address", "subject", "at")
+        )
+        bare = self.rules.scheme.bare
+        return {
+            draft.source.item_id: pk
+            for draft in drafts
+            for pk, message_id, sender, subject, at in sent
+            if (message_id, sender.lower()) == (draft.message.message_id, _sender(draft))
+            and bare(subject) == bare(draft.message.subject)
+            and draft.letter.at is not None
+            and abs(draft.letter.at - at) <= _SAME_DAY
+        }
 
 
 def _correspondent(

@@ -112,3 +112,20 @@ def test_a_token_is_put_into_a_subject(subject: str, expected: str) -> None:
     assert with_token(subject, TOKEN) == expected
     assert len(expected) <= LONGEST_SUBJECT
     assert TOKEN in CRM.tokens_in(expected)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_alike"),
+    [
+        pytest.param("Offer", f"offer  {TOKEN}", True, id="before and after it got its token"),
+        pytest.param(f"Offer {TOKEN}", "Offer CRM:0001002", True, id="with another token"),
+        pytest.param("Offer", "Re: Offer", False, id="an answer is another email"),
+        pytest.param("Offer 1", "Offer 2", False, id="and so is the next offer"),
+        pytest.param("", TOKEN, True, id="without any words"),
+        pytest.param(
+            "word " * 60, with_token("word " * 60, TOKEN), True, id="cut to make room for a token"
+        ),
+    ],
+)
+def test_subjects_of_one_email_are_alike_but_for_tokens(one, other, is_alike) -> None:
+    assert (CRM.bare(one) == CRM.bare(other)) is is_alike

@@ -407,6 +407,40 @@ def test_a_stranger_that_borrows_the_id_of_a_users_email_is_not_taken_for_it() -
     assert subjects() == ["invoice"]
 
 
+@pytest.mark.parametrize(
+    ("subject", "days", "is_one"),
+    [
+        pytest.param("lunch", 0, True, id="the very mail"),
+        pytest.param("Lunch  CRM:0001001", 0, True, id="with the token that it was sent with"),
+        pytest.param("lunch", 1, True, id="sent again after an outage"),
+        pytest.param("lunch", 3, False, id="another day"),
+        pytest.param("invoice", 0, False, id="another subject"),
+    ],
+)
+def test_another_mail_with_the_id_and_the_sender_of_sent_mail_is_not_taken_for_it(
+    subject: str, days: int, is_one: bool
+) -> None:
+    """Anybody can write a colleague's name into From."""
+    box, _ = mailbox(), factories.user(BOB)
+    sent("lunch", BOB, US, message_id="<lunch@example.test>")
+    Email.objects.update(sent_at=RECEIVED - timedelta(days=days))
+    read(box, mime(subject, sender=BOB, message_id="<lunch@example.test>"))
+    assert RemoteItem.objects.count() == int(is_one)
+    assert declined() == ([] if is_one else [(subject, Reason.INTERNAL)])
+
+
+def test_the_copy_of_sent_mail_is_not_deleted_on_the_server() -> None:
+    """The CRM's is like it, but need not be the same in every word."""
+    organisation(internal_email_to_queues=False)
+    queue = Queue.objects.create(name="support", email_address="support@example.test")
+    factories.user(BOB)
+    sent("help", BOB, "support@example.test", message_id="<help@example.test>")
+    message = mime("help", sender=BOB, to="support@example.test", message_id="<help@example.test>")
+    server = read(factories.mailbox(owner=queue, delete_after_processing=True), message)
+    assert RemoteItem.objects.count() == 1
+    assert list(server.items.values()) == [message]
+
+
 @pytest.mark.parametrize("is_tracked", [False, True])
 @pytest.mark.parametrize("to_queues", [False, True])
 def test_mail_of_a_user_to_a_queue_is_its_work(to_queues: bool, is_tracked: bool) -> None:
