@@ -266,10 +266,8 @@ class Promotion:
             )
         if is_copy and (draft.is_sent or not verdict.accepted):
             return Decision(draft, Verdict(reason=Reason.INTERNAL), copy_of=copy)
-        is_unknown = author is not None and not any(
-            match.is_active for match in matches.get(author.address.lower(), ())
-        )
-        automatic, automatic_owner = self._automatic(verdict, author if is_unknown else None, wants)
+        stranger = _stranger(draft, matches)
+        automatic, automatic_owner = self._automatic(verdict, stranger, wants)
         decision = Decision(
             draft,
             verdict,
@@ -323,11 +321,11 @@ class Promotion:
     def _automatic(
         self,
         verdict: Verdict,
-        author: Party | None,
+        stranger: Party | None,
         wants: dict[tuple[Kind, int], Wants],
     ) -> tuple[AutomaticRecord, int | None]:
-        """Say what the unknown `author` of an accepted message becomes, and whose (F118)."""
-        is_usable = author is not None and 0 < len(author.address) <= _LONGEST_CONTACT
+        """Say what the `stranger` who wrote an accepted message becomes, and whose (F118)."""
+        is_usable = stranger is not None and 0 < len(stranger.address) <= _LONGEST_CONTACT
         if is_usable and self.rules.organisation.creates_records:
             for candidate in verdict.accepted:
                 want = wants.get((candidate.kind, candidate.id))
@@ -397,14 +395,28 @@ def _correspondent(
     return next((match.kind for found in outside for match in found if match.is_active), None)
 
 
+def _stranger(draft: Draft, matches: Mapping[str, list[Match]]) -> Party | None:
+    """Return the author when nobody is known by the address, None when somebody is.
+
+    The owner of the mailbox wrote sent mail, by whatever alias; and a user who left is no customer.
+    """
+    author = draft.message.sender
+    if author is None or draft.is_sent:
+        return None
+    found = matches.get(author.address.lower(), ())
+    is_known = any(match.is_active or match.kind in (Kind.USER, Kind.QUEUE) for match in found)
+    return None if is_known else author
+
+
 def _answering(decision: Decision, answer: Answer | None, known: Known) -> Decision:
     """Let a message answer an email: what that is about, and whose it is, counts (F113, F114)."""
     facts = known.facts.get(answer.email_id, {}) if answer else {}
+    takers = () if decision.draft.is_sent else decision.takers  # else it is its sender's
     return replace(
         decision,
         answer=answer,
         owner_id=owner_of(
-            decision.takers, facts.get("owner_id"), decision.sender, decision.receiving_owner_id
+            takers, facts.get("owner_id"), decision.sender, decision.receiving_owner_id
         ),
         regarding=decision.draft.regarding
         or {name: facts.get(name) for name in Email.REGARDING_IDS},

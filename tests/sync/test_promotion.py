@@ -365,6 +365,13 @@ def test_a_contact_that_is_not_active_is_not_written_to_again() -> None:
     assert Contact.objects.filter(is_active=True).count() == 1
 
 
+def test_the_address_of_a_user_who_left_is_no_stranger() -> None:
+    User.objects.create(username=BOB, email=BOB, is_active=False)
+    read(mailbox(automatic_record=AutomaticRecord.CONTACT), mime("one", sender=BOB))
+    assert stored("one").parties.get(participation=1).user is None
+    assert not Contact.objects.exists()
+
+
 def test_mail_of_nobody_is_declined_and_told() -> None:
     box = mailbox()
     read(box, b"To: user@example.test\nSubject: anonymous\nMessage-ID: <a@x>\n\nHi\n")

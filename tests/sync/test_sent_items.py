@@ -2,10 +2,16 @@
 
 import pytest
 
-from syncservice.crm.models import Email, IncomingFilter, Queue
+from syncservice.crm.models import AutomaticRecord, Contact, Email, IncomingFilter, Queue, User
 from syncservice.domain.acceptance import Reason
 from syncservice.mailboxes import tracking
-from syncservice.mailboxes.models import DeclinedItem, Mailbox, TrackingCategory, TrackRequest
+from syncservice.mailboxes.models import (
+    DeclinedItem,
+    Mailbox,
+    RemoteItem,
+    TrackingCategory,
+    TrackRequest,
+)
 from syncservice.servers.gateway import SENT_ITEMS
 from syncservice.sync.organising import NAMES
 from tests import factories
@@ -20,6 +26,7 @@ from tests.sync.test_promotion import (
     mailbox,
     organisation,
     read,
+    sent,
     visit_again,
 )
 
@@ -96,6 +103,20 @@ def test_sent_mail_is_internal_when_all_whom_it_went_to_are_ours(
     send(mailbox(ANN, option), mime("mail", sender=ANN, to=to))
     assert emails("mail") == ([] if reason else [OUT])
     assert declined() == ([("mail", reason)] if reason else [])
+
+
+def test_sent_mail_belongs_to_who_sent_it() -> None:
+    factories.user(BOB)
+    send(mailbox(ANN), mime("offer", sender=ANN, to=f"{BOB}, {CUSTOMER}"))
+    assert Email.objects.get().owner == User.objects.get(email=ANN)
+
+
+def test_no_sender_of_sent_mail_becomes_a_contact() -> None:
+    """It is an alias of the owner's."""
+    box = mailbox(ANN, automatic_record=AutomaticRecord.CONTACT)
+    send(box, mime("offer", sender="sales@example.test", to=CUSTOMER))
+    assert emails("offer") == [OUT]
+    assert not Contact.objects.exists()
 
 
 # Asked for: it was sent all the same
