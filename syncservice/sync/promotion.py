@@ -83,7 +83,7 @@ class Decision:
     regarding: dict[str, Any] = field(default_factory=dict)
     automatic: AutomaticRecord = AutomaticRecord.NOTHING  # what its sender becomes
     automatic_owner: int | None = None
-    copy_of: UUID | None = None  # it is in the CRM as outgoing email, and is one activity (F111)
+    copy_of: UUID | None = None  # the email of the other side, which it is one with (F111)
     is_double: bool = False  # another copy of the batch was accepted, and becomes the record
 
     @property
@@ -189,14 +189,14 @@ class Promotion:
             own,
             smart_matching=self.rules.switches.smart_matching is not None,
         )
-        copies = self._sent_copies(drafts)
+        copies = self._received_copies(drafts) | self._sent_copies(drafts)
         decisions: dict[str, Decision] = {}
         accepted: set[UUID] = set()
         # An answer is younger than what it answers, unless a clock is wrong: see `_settle`.
         waiting = sorted(drafts, key=lambda draft: _moment(draft.letter))
         while True:
             for draft in waiting:
-                copy = copies.get(draft.source.item_id)
+                copy = copies.get(draft.identity)
                 decision = self._decide(draft, matches, wants, known, copy)
                 if decision.verdict.accepted and draft.letter.id in accepted:
                     decision = replace(decision, is_double=True)
@@ -351,8 +351,24 @@ class Promotion:
             if is_settled:
                 return
 
+    def _received_copies(self, drafts: Sequence[Draft]) -> dict[str, UUID]:
+        """Return emails that recipients have of what was sent, by the drafts' identity (F111).
+
+        A queue's is its own work, besides (F112).
+        """
+        sent = {draft.identity for draft in drafts if draft.is_sent}
+        if not sent or self.rules.internal.is_two_activities:
+            return {}
+        rows = Email.objects.filter(
+            direction=Email.Direction.INCOMING,
+            identity__in=sent,
+            accepting_queue=None,
+            queue_items=None,
+        )
+        return dict(rows.values_list("identity", "pk"))
+
     def _sent_copies(self, drafts: Sequence[Draft]) -> dict[str, UUID]:
-        """Return outgoing emails that the drafts are copies of, by the drafts' items.
+        """Return outgoing emails that the drafts are copies of, by the drafts' identity.
 
         They have the Message-ID and the sender, which anybody can write into another mail: so the
         subject and the day have to be the same too.
@@ -369,7 +385,7 @@ class Promotion:
         )
         bare = self.rules.scheme.bare
         return {
-            draft.source.item_id: pk
+            draft.identity: pk
             for draft in drafts
             for pk, message_id, sender, subject, at in sent
             if (message_id, sender.lower()) == (draft.message.message_id, _sender(draft))

@@ -119,6 +119,35 @@ def test_no_sender_of_sent_mail_becomes_a_contact() -> None:
     assert not Contact.objects.exists()
 
 
+@pytest.mark.parametrize("sent_first", [True, False])
+@pytest.mark.parametrize(
+    ("to", "is_two", "expected"),
+    [
+        pytest.param(BOB, False, 1, id="one activity"),
+        pytest.param(BOB, True, 2, id="two, when the organisation wants it"),
+        pytest.param(f"{BOB}, {SUPPORT}", False, 2, id="and one more for a queue"),
+    ],
+)
+def test_mail_between_users_is_as_many_activities_in_whatever_order_it_comes(
+    to: str, is_two: bool, expected: int, sent_first: bool
+) -> None:
+    """F111, F112; an answer is accepted by who got it (F257)."""
+    organisation(internal_email_is_two_activities=is_two)
+    ann, bob = mailbox(ANN), mailbox(BOB)
+    factories.queue(SUPPORT)
+    sent("lunch", BOB, ANN)
+    message = mime("Re: lunch", sender=ANN, to=to, In_Reply_To="<lunch@example.test>")
+    if sent_first:
+        send(ann, message, message)
+        read(bob, message)
+    else:
+        read(bob, message)
+        send(ann, message, message)
+    assert Email.objects.filter(subject="Re: lunch").count() == expected
+    assert RemoteItem.objects.count() == 3
+    assert declined() == []
+
+
 # Asked for: it was sent all the same
 
 
