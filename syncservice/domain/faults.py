@@ -221,3 +221,12 @@ def may_be_of_one_item(fault: Fault) -> bool:
         return True
     is_silence = fault.provenance in (Provenance.TCP, Provenance.HTTP, Provenance.US)
     return is_silence and fault.nature is Nature.TRANSIENT
+
+
+def may_be_said_over_one_item(fault: Fault) -> bool:
+    """Whether a server that gives other items, and is well, may say so over a single one.
+
+    Some call a damaged message a trouble of their own, for ever. A pause, other numbers and a
+    refused login concern every request.
+    """
+    return fault.nature in (Nature.TRANSIENT, Nature.PERMANENT) and not fault.of_login

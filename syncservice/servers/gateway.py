@@ -57,7 +57,7 @@ class NotFetched:
 
     item_id: str
     size: int  # as listed
-    fault: Fault
+    fault: Fault  # of a scope other than EMAIL: it was not this message's doing
     subject: str = ""  # as listed
 
 

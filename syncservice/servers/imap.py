@@ -98,7 +98,8 @@ class ImapIncoming:
 
         They are asked for together; when that fails, those without an answer are asked for one by
         one. What goes wrong with one message is its own trouble when the server gives another, or
-        when it stands alone; else it is the server's, and raised.
+        when it stands alone; else it is the server's, and raised. What a server says of itself is
+        raised also over a lone message, and is never a message's own.
         """
         if not items:
             return
@@ -120,12 +121,16 @@ class ImapIncoming:
                     failed += [(item, fault) for item in missing]
                 if not is_any_given and sum(one.code in replies.LOST for _, one in failed) > 1:
                     break  # a server that gives nothing is not asked for fifty messages
+                if not is_any_given and fault.nature is Nature.THROTTLED:
+                    raise FaultError(fault)
             may_ask_again = False
         for item, fault in failed:
             if fault.scope is not Scope.EMAIL:
-                if not is_any_given and len(items) > 1:
+                is_of_server = fault.code in replies.CODED
+                if not is_any_given and (is_of_server or len(items) > 1):
                     raise FaultError(fault)
-                fault = dataclasses.replace(fault, scope=Scope.EMAIL, nature=Nature.TRANSIENT)
+                scope = fault.scope if is_of_server else Scope.EMAIL
+                fault = dataclasses.replace(fault, scope=scope, nature=Nature.TRANSIENT)
             yield NotFetched(item.item_id, item.size, fault)
 
     def check(self) -> None:

@@ -193,6 +193,8 @@ class GoneMeanwhile(Refused):
     """Some messages were deleted by another program; what the answer has of others is good."""
 
 
+#: What a server says with a response code is of itself or the mailbox, whatever it was asked.
+CODED = frozenset(f"{Meaning.protocol}.{one.code}" for one in _BY_RESPONSE_CODE.values())
 #: What a server does that hangs up, with a word or without.
 LOST = {"imap.connection_lost", f"imap.{_CLOSED.code}"}
 TOO_LARGE = "imap.answer_too_large"

@@ -108,7 +108,8 @@ class Pop3Incoming:
         """Yield an answer for each of `items`, the failed ones last.
 
         What goes wrong with one message is its own trouble when the server gives another, or when
-        it stands alone; else it is the server's, and raised.
+        it stands alone; else it is the server's, and raised. What a server says of itself is
+        raised also over a lone message, and is never a message's own.
         """
         if not items:
             return
@@ -121,14 +122,18 @@ class Pop3Incoming:
                 failed.append((item, answer))
                 if not is_any_given and sum(fault.code == _LOST for _, fault in failed) > 1:
                     break  # a server that gives nothing is not asked for fifty messages
+                if not is_any_given and answer.nature is Nature.THROTTLED:
+                    raise FaultError(answer)
                 continue
             is_any_given = is_any_given or isinstance(answer, Fetched)
             yield answer
         for item, fault in failed:
             if fault.scope is not Scope.EMAIL:
-                if not is_any_given and len(items) > 1:
+                is_of_server = fault.code in replies.CODED
+                if not is_any_given and (is_of_server or len(items) > 1):
                     raise FaultError(fault)
-                fault = dataclasses.replace(fault, scope=Scope.EMAIL, nature=Nature.TRANSIENT)
+                scope = fault.scope if is_of_server else Scope.EMAIL
+                fault = dataclasses.replace(fault, scope=scope, nature=Nature.TRANSIENT)
             yield NotFetched(item.item_id, item.size, fault)
 
     def check(self) -> None:

@@ -114,6 +114,10 @@ _BY_RESPONSE_CODE = {
 }
 
 
+#: What a server says with a response code is of itself or the mailbox, whatever it was asked.
+CODED = frozenset(f"{Meaning.protocol}.{one.code}" for one in _BY_RESPONSE_CODE.values())
+
+
 class Refused(FaultError):
     """The server said -ERR: the connection lives on, and the next command may be given."""
 

@@ -622,7 +622,9 @@ class Inbox:
         rows = []
         for item_id, fault in failures.items():
             before = known.get(item_id)
-            attempts = before.attempts + attempt if before else attempt
+            attempts = before.attempts if before else 0
+            if fault.scope is Scope.EMAIL:  # else the server is in trouble, or the mailbox
+                attempts += attempt
             retry = item_may_recover(fault, attempts, self.item_attempts)
             size, subject = facts[item_id]
             rows.append(

@@ -11,7 +11,12 @@ from django.db.models.functions import Now
 
 from syncservice.alerts.models import ItemFailure
 from syncservice.crm.models import REGARDING
-from syncservice.domain.faults import FaultError, Scope, may_be_of_one_item
+from syncservice.domain.faults import (
+    FaultError,
+    Scope,
+    may_be_of_one_item,
+    may_be_said_over_one_item,
+)
 from syncservice.mailboxes.models import RemoteItem, TrackRequest
 from syncservice.mailboxes.schedule import fenced
 from syncservice.servers.gateway import Incoming, Listed
@@ -35,6 +40,7 @@ def answer(gateway: Incoming, inbox: Inbox, request: TrackRequest) -> Stored:
     the one message is the request's reason.
     """
     stored = Stored()
+    items: tuple[Listed, ...] = ()
     reason = "the Inbox has no message with this Message-ID"
     try:
         items = _items(gateway, request)
@@ -48,7 +54,8 @@ def answer(gateway: Incoming, inbox: Inbox, request: TrackRequest) -> Stored:
             inbox.take_by_hand(linked, request)
     except FaultError as error:
         if error.fault.scope is not Scope.EMAIL:
-            if not may_be_of_one_item(error.fault):
+            is_said_of_them = bool(items) and may_be_said_over_one_item(error.fault)
+            if not (is_said_of_them or may_be_of_one_item(error.fault)):
                 raise
             gateway.check()
         items, reason = (), error.fault.text

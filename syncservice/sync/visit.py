@@ -10,7 +10,7 @@ back by a limit of our own, a visit returns.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -21,6 +21,7 @@ from syncservice.domain.faults import (
     Provenance,
     Scope,
     may_be_of_one_item,
+    may_be_said_over_one_item,
 )
 from syncservice.servers.gateway import (
     FOLDER_GONE,
@@ -188,7 +189,8 @@ def _retry_failures(
 ) -> None:
     """Try again what failed before for a reason that may have passed (F117), after what is new."""
     while not is_spent() and (items := inbox.to_retry(budget.page_ids)):
-        for batch in _fetched(gateway, batches(items, budget), budget, outcome):
+        known = {item.item_id for item in items}
+        for batch in _fetched(gateway, batches(items, budget), budget, outcome, known):
             outcome.add(inbox.store(batch.answers))
             if is_spent() and not batch.is_last:
                 return
@@ -211,7 +213,8 @@ def _read_pages(
         new, failed_before = inbox.new_items(page.items)
         # What failed goes last and alone: so a message that ends every request ends no other's.
         todo = [*batches(new, budget), *([item] for item in failed_before)]
-        for batch in _fetched(gateway, todo, budget, outcome):
+        known = {item.item_id for item in failed_before}
+        for batch in _fetched(gateway, todo, budget, outcome, known):
             suspects += batch.suspect is not None
             is_unproven = batch.suspect is not None and outcome.handled == outcome.failed
             ends_page = batch.is_last and not is_unproven
@@ -248,27 +251,50 @@ class _Batch:
 
 
 def _fetched(
-    gateway: Incoming, todo: Iterable[list[Listed]], budget: Budget, outcome: Outcome
+    gateway: Incoming,
+    todo: Iterable[list[Listed]],
+    budget: Budget,
+    outcome: Outcome,
+    failed_before: Collection[str],
 ) -> Iterator[_Batch]:
     """Yield the answers of one batch after another.
 
     A batch that ends in silence, or in what is no answer, while the server is well otherwise, has
     one message in it that does that: it is asked for again message by message.
+
+    What a server says of itself is believed, unless it gives other messages in this visit: so a
+    lone one is asked for last. One that failed before is passed over: it may have no other beside
+    it.
     """
     waiting = deque(todo)
+    asked_last: list[Listed] = []
     while waiting:
         items = waiting.popleft()
         try:
             answers, suspect = _fetch(gateway, items, budget), None
         except FaultError as error:
-            if not may_be_of_one_item(error.fault):
+            fault, item = error.fault, items[0]
+            is_known = all(item.item_id in failed_before for item in items)
+            is_said = not may_be_of_one_item(fault)
+            if is_said and not may_be_said_over_one_item(fault):
                 raise
+            if is_said and not is_known:
+                is_unproven = outcome.handled == outcome.failed
+                if len(items) > 1 or (is_unproven and (not waiting or item in asked_last)):
+                    raise
+                if is_unproven:
+                    asked_last.append(item)
+                    waiting.append(items)
+                    continue
             gateway.check()
             if len(items) > 1:
                 waiting.extendleft([item] for item in reversed(items))
                 continue
-            suspect, item = replace(error.fault, scope=Scope.EMAIL), items[0]
-            answers = [NotFetched(item.item_id, item.size, suspect, item.subject)]
+            if is_said:
+                fault, suspect = replace(fault, nature=Nature.TRANSIENT), None
+            else:
+                fault = suspect = replace(fault, scope=Scope.EMAIL)
+            answers = [NotFetched(item.item_id, item.size, fault, item.subject)]
         outcome.bytes += sum(item.size for item in items)
         yield _Batch(answers, not waiting, suspect)
 

@@ -100,6 +100,7 @@ CODED = {
     "NOPERM": ("no_permission", P, MAILBOX, 10),
     "INUSE": ("mailbox_in_use", T, MAILBOX, 5),
     "LIMIT": ("limit_reached", TH, MAILBOX, 1),
+    "THROTTLED": ("limit_reached", TH, MAILBOX, 1),
     "OVERQUOTA": ("over_quota", P, MAILBOX, 10),
     "ALERT": None,
     "NOT-HEARD-OF": None,
@@ -124,8 +125,45 @@ def test_a_refusal_at_every_step(server, box, step, code):
 def test_a_refusal_of_every_message(server, box, code):
     refused = dict.fromkeys(MESSAGES, b"<tag> NO [%s] no" % code.encode())
     server.replies["UID FETCH"] = giving(MESSAGES, refused)
-    outcome = box.visit()
-    assert outcome.fault or {*box.failed.values()} == {"imap.message_refused"}
+    if meets := CODED[code]:
+        assert_meets(box, *meets)
+        assert (box.failed, box.cursor) == ({}, "")
+    else:
+        assert box.visit().fault is None
+        assert {*box.failed.values()} == {"imap.message_refused"}
+    assert_all_is_stored_when_it_is_good(box, server)
+
+
+@pytest.mark.parametrize("code", [code for code, meets in CODED.items() if meets])
+def test_a_server_in_trouble_has_no_lone_message_given_up(server, box, code):
+    refused = giving(MESSAGES, {1: b"<tag> NO [%s] no" % code.encode()})
+    server.replies |= {"UID SEARCH": b"* SEARCH 1\r\n<tag> OK done", "UID FETCH": refused}
+    for _ in range(6):
+        fault = box.visit().fault
+        assert (fault.code if fault else "", box.failed) == (f"imap.{CODED[code][0]}", {})
+    assert_all_is_stored_when_it_is_good(box, server)
+
+
+@pytest.mark.parametrize("batch", [1, 10])
+@pytest.mark.parametrize("code", ["UNAVAILABLE", "INUSE", "NOPERM"])
+def test_one_message_over_which_a_server_has_trouble_stops_nobody(server, box, code, batch):
+    server.replies["UID FETCH"] = giving(MESSAGES, {1: b"<tag> NO [%s] no" % code.encode()})
+    box.again_with(batch_messages=batch)
+    for _ in range(11):
+        assert box.visit().fault is None
+    assert (box.stored, [*box.failed]) == (["mail 2", "mail 3"], ["7.1"])
+    assert (box.is_on, ItemFailure.objects.get().state) == (True, "retrying")
+    assert_all_is_stored_when_it_is_good(box, server)
+
+
+def test_a_server_that_wants_a_pause_in_mid_batch_brings_no_message_nearer_to_be_given_up(
+    server, box
+):
+    pause = b"<tag> NO [LIMIT] no"
+    server.replies["UID FETCH"] = giving(MESSAGES, {2: pause, 3: pause})
+    box.visit()
+    assert [*ItemFailure.objects.values_list("attempts", "state")] == [(0, "retrying")] * 2
+    assert_meets(box, *CODED["LIMIT"])
     assert_all_is_stored_when_it_is_good(box, server)
 
 

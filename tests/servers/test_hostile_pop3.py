@@ -11,7 +11,8 @@ from django.db.models import F
 
 from syncservice.alerts.models import ItemFailure
 from syncservice.domain.faults import Nature, Scope
-from syncservice.mailboxes.models import EmailServerProfile
+from syncservice.mailboxes import tracking
+from syncservice.mailboxes.models import EmailServerProfile, TrackRequest
 from syncservice.servers import pop3
 from tests.memory_gateway import mime
 from tests.servers.certificates import certificate
@@ -116,8 +117,55 @@ def test_a_refusal_at_every_step(server, box, step, code):
 def test_a_refusal_of_every_message(server, box, code):
     for number in (1, 2, 3):
         server.replies[f"RETR {number}"] = b"-ERR [%s] no" % code.encode()
-    outcome = box.visit()
-    assert outcome.fault or {*box.failed.values()} == {"pop3.message_refused"}
+    if meets := CODED[code]:
+        assert_meets(box, *meets)
+        assert box.failed == {}
+    else:
+        assert box.visit().fault is None
+        assert box.failed == dict.fromkeys("abc", "pop3.message_refused")
+    assert_all_is_stored_when_it_is_good(box, server)
+
+
+@pytest.mark.parametrize("code", [code for code, meets in CODED.items() if meets])
+def test_a_server_in_trouble_has_no_lone_message_given_up(server, box, code):
+    server.replies |= {"UIDL": b"+OK\r\n1 a\r\n.", "RETR 1": b"-ERR [%s] no" % code.encode()}
+    for _ in range(6):
+        fault = box.visit().fault
+        assert (fault.code if fault else "", box.failed) == (f"pop3.{CODED[code][0]}", {})
+    assert_all_is_stored_when_it_is_good(box, server)
+
+
+@pytest.mark.parametrize("capa", [{}, PIPELINING], ids=["plain", "pipelining"])
+@pytest.mark.parametrize("batch", [1, 10])
+@pytest.mark.parametrize("code", ["SYS/TEMP", "IN-USE", "SYS/PERM"])
+def test_one_message_over_which_a_server_has_trouble_stops_nobody(server, box, code, batch, capa):
+    """Dovecot says [SYS/TEMP] of a damaged message, for ever."""
+    server.replies |= {**capa, "RETR 1": b"-ERR [%s] no" % code.encode()}
+    box.again_with(batch_messages=batch)
+    for _ in range(11):
+        assert box.visit().fault is None
+    assert (box.stored, [*box.failed]) == (["mail 2", "mail 3"], ["a"])
+    assert (box.is_on, ItemFailure.objects.get().state) == (True, "retrying")
+    assert_all_is_stored_when_it_is_good(box, server)
+
+
+def test_a_request_for_a_message_over_which_a_server_has_trouble_holds_no_other_up(server, box):
+    server.replies["RETR 1"] = b"-ERR [SYS/TEMP] no"
+    wanted = tracking.track_now(box.box, "tests", item_id="a")
+    assert box.visit().fault is None
+    assert box.stored == ["mail 2", "mail 3"]
+    wanted.refresh_from_db()
+    assert (wanted.state, "[SYS/TEMP] no" in wanted.reason) == (TrackRequest.State.FAILED, True)
+
+
+@pytest.mark.parametrize("capa", [{}, PIPELINING], ids=["plain", "pipelining"])
+def test_a_server_that_wants_a_pause_in_mid_batch_brings_no_message_nearer_to_be_given_up(
+    server, box, capa
+):
+    server.replies |= {**capa, "RETR 2": b"-ERR [LOGIN-DELAY] no", "RETR 3": b"-ERR [SYS/TEMP] no"}
+    box.visit()
+    assert [*ItemFailure.objects.values_list("attempts", "state")] == [(0, "retrying")] * 2
+    assert_meets(box, *CODED["LOGIN-DELAY"])
     assert_all_is_stored_when_it_is_good(box, server)
 
 

@@ -223,12 +223,14 @@ def test_an_address_without_a_way_to_it_is_told_as_such(monkeypatch):
     assert ask(MailServer("192.0.2.1", 110, Security.NONE, "ann", "pw")).code == "pop3.unreachable"
 
 
-def test_one_refused_message_fails_in_its_place_and_the_others_come():
-    with scripted(POP3, {**THREE, "RETR 2": b"-ERR [SYS/TEMP] corrupt"}) as running:
+@pytest.mark.parametrize(("code", "scope"), [("[SYS/TEMP]", PROFILE), ("", Scope.EMAIL)])
+def test_one_refused_message_fails_in_its_place_and_the_others_come(code, scope):
+    """What the server says of itself is not the message's doing."""
+    with scripted(POP3, {**THREE, "RETR 2": b"-ERR %s corrupt" % code.encode()}) as running:
         answers = fetch(running.server())
     refused = answers["b"]
     assert isinstance(refused, NotFetched)
-    assert (refused.fault.scope, refused.fault.nature) == (Scope.EMAIL, T)
+    assert (refused.fault.scope, refused.fault.nature) == (scope, T)
     assert isinstance(answers["a"], Fetched)
     assert isinstance(answers["c"], Fetched)
 
