@@ -548,22 +548,21 @@ class Inbox:
             if draft.regarding and draft.tracking is Tracking.HAND:
                 Email.objects.filter(pk=emails[draft.identity]).update(**draft.regarding)
         owner = self.receiver.owner
-        if owner is not None and owner.kind is Kind.QUEUE:  # F132: by way of its own mailbox
+        if owner is None or owner.kind is Kind.QUEUE:  # F132: a queue's, or to which queues forward
             # By its email's own id: that is not what it answers.
             known = [
                 replace(draft, letter=replace(draft.letter, id=emails[draft.identity]))
                 for draft in known
             ]
-            verdicts = Promotion(self.receiver, self.rules).decide(known)
             QueueItem.objects.bulk_create(
                 (
-                    QueueItem(queue_id=owner.id, email_id=emails[one.draft.identity])
-                    for one in verdicts
-                    if any(who.kind is Kind.QUEUE and who.id == owner.id
-                           for who in one.verdict.accepted)
+                    QueueItem(queue_id=who.id, email_id=one.draft.letter.id)
+                    for one in Promotion(self.receiver, self.rules).decide(known)
+                    for who in one.verdict.accepted
+                    if who.kind is Kind.QUEUE and who.is_receiving
                 ),
                 ignore_conflicts=True,
-            )  # fmt: skip
+            )
 
     def _decline(
         self, read: _Read, decisions: Iterable[Decision], present: Mapping[str, UUID]

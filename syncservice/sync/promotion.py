@@ -287,10 +287,12 @@ class Promotion:
         wants: dict[tuple[Kind, int], Wants],
     ) -> Candidate | None:
         """Return to whom a message came: the mailbox's owner, or who forwarded it."""
-        if not draft.forwarder:
-            return self.receiver.owner
-        found = (wants.get((match.kind, match.id)) for match in matches.get(draft.forwarder, ()))
-        return next((want.candidate for want in found if want and want.forwards), None)
+        receiving = self.receiver.owner
+        if draft.forwarder:
+            named = matches.get(draft.forwarder, ())
+            found = (wants.get((match.kind, match.id)) for match in named)
+            receiving = next((want.candidate for want in found if want and want.forwards), None)
+        return replace(receiving, is_receiving=True) if receiving else None
 
     def _candidates(
         self,
@@ -315,7 +317,7 @@ class Promotion:
         is_named = named.pop(
             (receiving.kind, receiving.id), None
         ) is not None or not addresses.isdisjoint(map(str.lower, to))
-        first = replace(receiving, is_receiving=True, is_named=is_named)
+        first = replace(receiving, is_named=is_named)
         return [first, *named.values()]
 
     def _automatic(

@@ -222,8 +222,10 @@ def test_a_message_that_another_mailbox_brought_is_no_answer_to_itself() -> None
     )
     box = factories.mailbox(owner=queue)
     message = mime("help", to=f"{US}, support@example.test")
-    read(mailbox(), message)
-    read(box, message)
+    nameless = message.replace(b"Message-ID: <help@customer.test>\n", b"")
+    read(mailbox(), nameless)
+    read(box, nameless)
+    assert stored("help").message_id == ""
     assert queues_of(stored("help")) == []
 
 
@@ -682,6 +684,7 @@ def test_every_declined_message_says_why(reason: Reason, option, message: bytes)
     assert (item.reason, item.mailbox, item.item_id) == (reason, box, "item-1")
     assert (item.subject, item.message_id, item.size) == ("m", "<m@customer.test>", len(message))
     assert subjects() == []
+    server.touch(item.item_id)
     assert visit_again(box, server).declined == 0  # it is not looked at again
 
 
@@ -763,6 +766,26 @@ def test_of_two_who_forward_a_mail_at_once_one_is_enough(forward_box, may_forwar
     assert stored("offer").accepting_user == User.objects.get(email=US)
     assert stored("offer").remote_items.count() == 2
     assert declined() == []
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_mail_that_a_queue_forwards_is_an_item_of_it_though_it_is_known(
+    forward_box, at_once: bool
+) -> None:
+    """F132."""
+    forwarding()
+    factories.queue("support@example.test")
+    Mailbox.objects.filter(email_address="support@example.test").update(
+        incoming_method=IncomingMethod.FORWARD
+    )
+    by_us, by_queue = (
+        forwarded(mime("help"), by=address) for address in (US, "support@example.test")
+    )
+    if not at_once:
+        read(forward_box, by_us)
+        assert queues_of(stored("help")) == []
+    read(forward_box, *([by_us] if at_once else []), by_queue)
+    assert queues_of(stored("help")) == ["support@example.test"]
 
 
 def test_of_two_who_forward_a_mail_in_vain_each_is_told_its_own_reason(forward_box) -> None:
