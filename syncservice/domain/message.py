@@ -81,10 +81,11 @@ class Message:
         return tuple(party for party in self.parties if party.role is not Role.SENDER)
 
     @property
-    def forwarded(self) -> bytes:
-        """The first message that is attached whole, as a forward mailbox gets it; b'': none."""
-        whole = (one.content for one in self.attachments if one.content_type == "message/rfc822")
-        return next(whole, b"")
+    def forwarded(self) -> tuple[bytes, ...]:
+        """The messages that are attached whole, as a forward mailbox gets one."""
+        return tuple(
+            one.content for one in self.attachments if one.content_type == "message/rfc822"
+        )
 
 
 #: A date outside is a broken clock or a trick to stay on top of the list.

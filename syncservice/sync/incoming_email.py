@@ -419,6 +419,7 @@ class Inbox:
 
     def _read(self, fetched: Fetched) -> Draft | _Declined | Fault:
         forwarder = ""
+        forwarded: Sequence[bytes] = ()
         try:
             message = parse(fetched.mime)
             if self.receiver.owner is None:
@@ -429,7 +430,7 @@ class Inbox:
                         fetched.item_id, Reason.NOT_FORWARDED, message, len(fetched.mime),
                         fetched.received_at,
                     )  # fmt: skip
-                message = parse(forwarded)
+                message = parse(forwarded[0])  # a server's rule forwards one
             letter = letter_of(message, fetched, self.rules)
         except UnreadableMessage as error:
             return _item_fault("email.unreadable", str(error))
@@ -449,6 +450,7 @@ class Inbox:
             tracking,
             self._is_sent(message, tracking),
             forwarder,
+            len(forwarded) > 1,
             self._about.get(fetched.item_id) or _columns_of(self.tracked_folder),
         )
 
@@ -524,8 +526,8 @@ class Inbox:
     ) -> None:
         """Say from which items emails came; `new` are those that became records just now.
 
-        Emails that were here already may be about more now. What is only `alike` stays on the
-        server: the CRM's copy need not have every word of it.
+        Emails that were here already may be about more now. What holds more than the CRM has stays
+        on the server, and so does what is only `alike`: it need not be the same in every word.
         """
         RemoteItem.objects.bulk_create(
             (
@@ -535,7 +537,9 @@ class Inbox:
                     email_id=emails[draft.identity],
                     tracking=draft.tracking,
                     folder=self.tracked_folder,
-                    is_to_delete=self.receiver.deletes and draft.source.item_id not in alike,
+                    is_to_delete=self.receiver.deletes
+                    and not draft.holds_more
+                    and draft.source.item_id not in alike,
                 )
                 for draft in drafts
             ),

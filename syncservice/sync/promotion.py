@@ -59,6 +59,7 @@ class Draft:
     tracking: Tracking = Tracking.FILTER
     is_sent: bool = False  # by the owner of the mailbox, whatever it is wanted for
     forwarder: str = ""  # the address of who forwarded it into a forward mailbox; '': nobody
+    holds_more: bool = False  # other mails were forwarded with it, and are not stored
     #: Columns of what a person or a folder says it is about; none: what it answers says so.
     regarding: dict[str, Any] = field(default_factory=dict)
 

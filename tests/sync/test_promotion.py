@@ -795,6 +795,18 @@ def test_of_two_who_forward_a_mail_in_vain_each_is_told_its_own_reason(forward_b
     assert declined() == [("offer", reason) for reason in reasons]
 
 
+def test_what_holds_more_originals_than_the_one_that_is_stored_stays_on_the_server(
+    forward_box,
+) -> None:
+    """F093 knows one; what has several is not deleted (F085)."""
+    Mailbox.objects.filter(pk=forward_box.pk).update(delete_after_processing=True)
+    forwarding()
+    several = forwarded(mime("one"), mime("two"))
+    server = read(forward_box, several, forwarded(mime("three")))
+    assert subjects() == ["one", "three"]
+    assert list(server.items.values()) == [several]
+
+
 @pytest.mark.parametrize(
     ("message", "reason", "subject", "alert"),
     [
