@@ -113,14 +113,20 @@ def visit(
             or outcome.bytes >= budget.bytes
         )
 
+    def answer_requests() -> None:
+        for request in track_requests.waiting(inbox):
+            outcome.add(track_requests.answer(gateway, inbox, request))
+
     try:
-        _answer_requests(gateway, inbox, outcome)
+        answer_requests()
         if not only_requests:
             if organised is not None:
                 organising.organise(organised, inbox)
             folders = [inbox, *(organising.other_folders(inbox) if organised is not None else ())]
             for folder in folders:
-                outcome.more_left |= _visit_folder(gateway, folder, budget, outcome, is_spent)
+                outcome.more_left |= _visit_folder(
+                    gateway, folder, budget, outcome, is_spent, answer_requests
+                )
             if len(folders) > 1:
                 inbox.apply_folder_rules()
             _delete_stored(gateway, inbox)
@@ -142,12 +148,13 @@ def _visit_folder(
     budget: Budget,
     outcome: Outcome,
     is_spent: Callable[[], bool],
+    answer_requests: Callable[[], None],
 ) -> bool:
     """Bring one folder up to date; True when some is left for the next visit."""
     if is_spent():
         return True
     try:
-        more_left = _read_pages(gateway, folder, budget, outcome, is_spent)
+        more_left = _read_pages(gateway, folder, budget, outcome, is_spent, answer_requests)
         _retry_failures(gateway, folder, budget, outcome, is_spent)
     except FaultError as error:
         if error.fault.nature is Nature.RESYNC:
@@ -157,11 +164,6 @@ def _visit_folder(
             return False
         raise
     return more_left
-
-
-def _answer_requests(gateway: Incoming, inbox: Inbox, outcome: Outcome) -> None:
-    for request in track_requests.waiting(inbox):
-        outcome.add(track_requests.answer(gateway, inbox, request))
 
 
 def _delete_stored(gateway: Incoming, inbox: Inbox) -> None:
@@ -202,8 +204,12 @@ def _read_pages(
     budget: Budget,
     outcome: Outcome,
     is_spent: Callable[[], bool],
+    answer_requests: Callable[[], None],
 ) -> bool:
-    """Read changes until done or out of budget; True when some are left."""
+    """Read changes until done or out of budget; True when some are left.
+
+    What people ask for meanwhile may lie in any folder: `answer_requests` knows nothing of this.
+    """
     cursor = inbox.cursor()
     suspects = 0
     while True:
@@ -231,7 +237,7 @@ def _read_pages(
                 inbox.move_cursor(page.cursor)
             if is_spent() and not batch.is_last:
                 return True
-            _answer_requests(gateway, inbox, outcome)
+            answer_requests()
         if not todo and page.cursor != cursor:
             inbox.move_cursor(page.cursor)
         cursor = page.cursor

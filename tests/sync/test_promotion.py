@@ -63,11 +63,13 @@ def mailbox(address: str = US, option: IncomingFilter = ALL, **fields) -> Mailbo
     return factories.mailbox(owner=owner)
 
 
-def visit_again(box: Mailbox, server: MemoryServer) -> Outcome:
+def visit_again(
+    box: Mailbox, server: MemoryServer, gateway: MemoryIncoming | None = None
+) -> Outcome:
     Schedule.objects.exclude(mailbox=box).update(due_at=None)
     Schedule.objects.filter(mailbox=box).update(due_at=Now(), claimed_at=None)
     inbox = Inbox(factories.claim(box), item_attempts=3)
-    gateway, organised = MemoryIncoming(server), MemoryOrganised(server)
+    gateway, organised = gateway or MemoryIncoming(server), MemoryOrganised(server)
     outcome = visit(gateway, inbox, BUDGET, count().__next__, organised=organised)
     assert outcome.fault is None
     return outcome

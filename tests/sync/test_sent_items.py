@@ -15,7 +15,7 @@ from syncservice.mailboxes.models import (
 from syncservice.servers.gateway import SENT_ITEMS
 from syncservice.sync.organising import NAMES
 from tests import factories
-from tests.memory_gateway import MemoryServer, mime
+from tests.memory_gateway import MemoryIncoming, MemoryServer, mime
 from tests.sync.test_promotion import (
     ALL,
     FROM_PEOPLE,
@@ -180,3 +180,20 @@ def test_mail_asked_for_by_hand_was_sent_when_its_owner_wrote_it(sender: str, ex
     wanted.refresh_from_db()
     assert wanted.state == TrackRequest.State.DONE
     assert emails("offer") == [expected]
+
+
+def test_what_is_asked_for_while_sent_items_are_read_is_no_sent_mail() -> None:
+    """Requests are answered between the batches of any folder, and are of none."""
+    ann = mailbox(ANN, NONE)
+    (asked,) = read(ann, mime("offer", sender=CUSTOMER, to=ANN)).log
+    put(ann, mime("one", sender=ANN, to=CUSTOMER), mime("two", sender=ANN, to=CUSTOMER))
+
+    class Asked(MemoryIncoming):
+        def fetch(self, items):
+            if not TrackRequest.objects.exists():
+                tracking.track_now(ann, "tests", item_id=asked)
+            return super().fetch(items)
+
+    visit_again(ann, ann.server, gateway=Asked(ann.server))
+    assert TrackRequest.objects.get().state == TrackRequest.State.DONE
+    assert emails("offer") == [IN]
