@@ -394,8 +394,9 @@ class Pop3Incoming:
         return connection
 
     def _list(self, connection: Connection) -> None:
+        refused = replies.UIDL if connection.lacks_uidl else replies.LIST
         try:
-            with faults_translated(self._server, replies.UIDL):
+            with faults_translated(self._server, refused):
                 connection.send(*("UIDL", "LIST") if connection.pipelines else ("UIDL",))
                 uidls = _rows(_UIDL_LINE, connection.receive(_LISTING_BYTES))
             with faults_translated(self._server, replies.LIST):

@@ -36,6 +36,7 @@ class Connection(poplib.POP3):
         self._debugging = 0
         self.unanswered = 0  # commands sent ahead, whose answers are still to be received
         self.pipelines = False  # until it says so
+        self.lacks_uidl = False  # until it says what it can do, and that is not among it
         self.sock = self.file = None  # type: ignore[assignment] # so that close() finds them
         try:
             self._speak_over(self._create_socket(server.timeout_seconds))
@@ -78,8 +79,9 @@ class Connection(poplib.POP3):
             if isinstance(reply, bytes) and reply.upper().startswith(b"-ERR"):
                 return  # RFC 1939 doesn't know the command
             raise
-        words = (line.split() for line in answer.upper().splitlines())
+        words = [line.split() for line in answer.upper().splitlines()]
         self.pipelines = [b"PIPELINING"] in words
+        self.lacks_uidl = [b"UIDL"] not in words
 
     def read(self, command: str, most_bytes: int) -> bytes:
         """Ask, and return the answer as `receive` does."""

@@ -5,6 +5,7 @@ the command that it refused.
 """
 
 import contextlib
+import dataclasses
 import poplib
 import re
 from collections.abc import Iterator
@@ -85,6 +86,14 @@ UNREADABLE = Meaning(
     "the server's answer is not as RFC 1939 has it; if it stays so, ask its administrator",
 )
 
+#: Whose trouble it is, depends on whether the server knows by then whose mailbox is wanted: a
+#: broken mailbox ends in the same words (Dovecot).
+_SYSTEM_TEMPORARY = Meaning(
+    "system_temporary",
+    Nature.TRANSIENT,
+    Scope.MAILBOX,
+    "the server has a trouble that should pass by itself",
+)
 #: [AUTH] is missing: it says no more than the refused login does.
 _BY_RESPONSE_CODE = {
     b"IN-USE": Meaning(
@@ -99,12 +108,7 @@ _BY_RESPONSE_CODE = {
         Scope.MAILBOX,
         "the server wants more time between logins; lengthen the minimum polling interval",
     ),
-    b"SYS/TEMP": Meaning(
-        "system_temporary",
-        Nature.TRANSIENT,
-        Scope.PROFILE,
-        "the server has a trouble that should pass by itself",
-    ),
+    b"SYS/TEMP": _SYSTEM_TEMPORARY,
     b"SYS/PERM": Meaning(
         "system_permanent",
         Nature.PERMANENT,
@@ -143,6 +147,7 @@ def _fault_error(server: MailServer, meaning: Meaning, reply: bytes | str) -> Fa
     if not isinstance(reply, bytes) or not reply.upper().startswith(b"-ERR"):
         return FaultError((meaning if meaning is GREETING else UNREADABLE).fault(said))
     found = _RESPONSE_CODE.match(reply)
-    if found is not None:
-        meaning = _BY_RESPONSE_CODE.get(found[1].upper(), meaning)
-    return Refused(meaning.fault(said))
+    told = _BY_RESPONSE_CODE.get(found[1].upper(), meaning) if found else meaning
+    if meaning is GREETING and told is _SYSTEM_TEMPORARY:
+        told = dataclasses.replace(told, scope=Scope.PROFILE)
+    return Refused(told.fault(said))

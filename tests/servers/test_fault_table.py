@@ -344,10 +344,11 @@ TABLE: list[tuple[Trouble, str, Nature, Scope, Provenance, str, str, set[str]]] 
     (pop3(security=Security.TLS), f"{V3}.tls_failed", T, PROFILE, TLS, NOTHING, NOTHING, SERVER),
     # POP3, by a server that says what Dovecot doesn't.
     (pop3_saying({"": b"220 SMTP"}), f"{V3}.not_pop3", T, PROFILE, OF_POP3, NOTHING, NOTHING, SERVER),
-    (pop3_saying({"UIDL": b"-ERR no"}), f"{V3}.no_uidl", P, PROFILE, OF_POP3, NOTHING, NOTHING, SERVER),
+    (pop3_saying({"CAPA": b"+OK\r\nTOP\r\n.", "UIDL": b"-ERR no"}), f"{V3}.no_uidl", P, PROFILE, OF_POP3, NOTHING, NOTHING, SERVER),
     (pop3_saying({"PASS": b"-ERR [IN-USE] locked"}), f"{V3}.mailbox_in_use", T, MAILBOX, OF_POP3, WARNS, PROBED, OWNER),
     (pop3_saying({"PASS": b"-ERR [LOGIN-DELAY] wait"}), f"{V3}.login_delay", TH, MAILBOX, OF_POP3, NOTHING, NOTHING, SERVER),
-    (pop3_saying({"PASS": b"-ERR [SYS/TEMP] later"}), f"{V3}.system_temporary", T, PROFILE, OF_POP3, NOTHING, NOTHING, SERVER),
+    (pop3_saying({"": b"-ERR [SYS/TEMP] later"}), f"{V3}.system_temporary", T, PROFILE, OF_POP3, NOTHING, NOTHING, SERVER),
+    (pop3_saying({"PASS": b"-ERR [SYS/TEMP] later"}), f"{V3}.system_temporary", T, MAILBOX, OF_POP3, WARNS, PROBED, OWNER),
     (pop3_saying({"PASS": b"-ERR [SYS/PERM] gone"}), f"{V3}.system_permanent", P, MAILBOX, OF_POP3, PROBED, PROBED, OWNER),
     (pop3_saying({"LIST": b"-ERR no"}), f"{V3}.not_listed", T, MAILBOX, OF_POP3, WARNS, PROBED, OWNER),
     (pop3_saying({"UIDL": b"+OK\r\nnot numbers\r\n."}), f"{V3}.unreadable_answer", T, MAILBOX, OF_POP3, WARNS, PROBED, OWNER),

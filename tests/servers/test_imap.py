@@ -92,6 +92,12 @@ def test_a_wrong_password_is_asked_once_and_told_as_the_logins_fault(post):
 
 
 @needs_dovecot
+def test_one_broken_mailbox_is_no_trouble_of_its_server(post):
+    (post.folder / "mail" / "imap-broken").write_text("where a folder should be")
+    assert ask(post.imap_server("imap-broken")).scope is MAILBOX
+
+
+@needs_dovecot
 def test_reading_leaves_no_trace(post):
     """Another program of the owner still shows the message as new."""
     post.append("trace", mime("unread"))

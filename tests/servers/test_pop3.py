@@ -131,11 +131,11 @@ def test_no_request_is_made_that_is_not_admitted(post):
         ("PASS", b"-ERR [AUTH] no", "login_refused", P, MAILBOX),
         ("PASS", b"-ERR [in-use] locked", "mailbox_in_use", T, MAILBOX),
         ("PASS", b"-ERR [LOGIN-DELAY] too soon", "login_delay", TH, MAILBOX),
-        ("PASS", b"-ERR [SYS/TEMP] down", "system_temporary", T, PROFILE),
+        ("PASS", b"-ERR [SYS/TEMP] down", "system_temporary", T, MAILBOX),
         ("PASS", b"-ERR [SYS/PERM] broken", "system_permanent", P, MAILBOX),
         ("PASS", b"what?", "unreadable_answer", T, MAILBOX),
-        ("UIDL", b"-ERR unknown command", "no_uidl", P, PROFILE),
-        ("UIDL", b"-ERR [SYS/TEMP] down", "system_temporary", T, PROFILE),
+        ("UIDL", b"-ERR unknown command", "not_listed", T, MAILBOX),
+        ("UIDL", b"-ERR [SYS/TEMP] down", "system_temporary", T, MAILBOX),
         ("UIDL", b"+OK\r\nnonsense\r\n.", "unreadable_answer", T, MAILBOX),
         ("LIST", b"-ERR no", "not_listed", T, MAILBOX),
         ("LIST", b"+OK\r\n1 many\r\n.", "unreadable_answer", T, MAILBOX),
@@ -153,6 +153,27 @@ def test_a_servers_answer_becomes_our_fault(command, reply, code, nature, scope)
     assert fault.of_login == (code == "login_refused")
     said_by_server = code not in ("connection_lost", "timed_out")
     assert fault.provenance is (Provenance.POP3 if said_by_server else Provenance.TCP)
+
+
+@pytest.mark.parametrize(
+    ("capa", "code", "nature", "scope"),
+    [
+        (b"+OK\r\nTOP\r\n.", "no_uidl", P, PROFILE),
+        (b"+OK\r\nUIDL\r\n.", "not_listed", T, MAILBOX),
+        (b"-ERR what?", "not_listed", T, MAILBOX),
+    ],
+)
+def test_a_refused_listing_is_the_servers_only_when_it_says_that_it_has_none(
+    capa, code, nature, scope
+):
+    with scripted(POP3, {"CAPA": capa, "UIDL": b"-ERR no"}) as running:
+        fault = ask(running.server())
+    assert (fault.code, fault.nature, fault.scope) == (f"pop3.{code}", nature, scope)
+
+
+def test_one_broken_mailbox_is_no_trouble_of_its_server(post):
+    (post.folder / "mail" / "broken").write_text("where a folder should be")
+    assert ask(post.server("broken")).scope is MAILBOX
 
 
 def test_a_server_without_starttls_never_sees_the_password():
@@ -223,7 +244,7 @@ def test_an_address_without_a_way_to_it_is_told_as_such(monkeypatch):
     assert ask(MailServer("192.0.2.1", 110, Security.NONE, "ann", "pw")).code == "pop3.unreachable"
 
 
-@pytest.mark.parametrize(("code", "scope"), [("[SYS/TEMP]", PROFILE), ("", Scope.EMAIL)])
+@pytest.mark.parametrize(("code", "scope"), [("[SYS/TEMP]", MAILBOX), ("", Scope.EMAIL)])
 def test_one_refused_message_fails_in_its_place_and_the_others_come(code, scope):
     """What the server says of itself is not the message's doing."""
     with scripted(POP3, {**THREE, "RETR 2": b"-ERR %s corrupt" % code.encode()}) as running:
@@ -239,7 +260,7 @@ def test_a_server_that_gives_no_message_at_all_is_the_servers_fault():
     down = {**THREE, "RETR": b"-ERR [SYS/TEMP] down"}
     with scripted(POP3, down) as running, pytest.raises(FaultError) as caught:
         fetch(running.server())
-    assert (caught.value.fault.code, caught.value.fault.scope) == ("pop3.system_temporary", PROFILE)
+    assert (caught.value.fault.code, caught.value.fault.scope) == ("pop3.system_temporary", MAILBOX)
 
 
 def test_a_plain_refusal_is_the_messages_even_when_all_are_refused():
