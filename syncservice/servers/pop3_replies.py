@@ -16,6 +16,13 @@ from syncservice.servers.mail_server import MailServer
 from syncservice.servers.network_faults import fault_of_network
 
 _RESPONSE_CODE = re.compile(rb"-ERR[ \t]+\[([A-Z0-9/-]+)\]", re.IGNORECASE)
+#: Servers without response codes say so in words, which RFC 1939 itself has at PASS: "maildrop
+#: already locked". An account that is locked is another matter: nobody is let in.
+_IN_USE = re.compile(
+    rb"in use|\bbusy\b|another (?:\w+ )?(?:session|client)"
+    rb"|\A(?!.*(?:account|user|locked out)).*\block(?:ed)?\b",
+    re.IGNORECASE,
+)
 
 
 class Meaning(mail_server.Meaning):
@@ -94,14 +101,15 @@ _SYSTEM_TEMPORARY = Meaning(
     Scope.MAILBOX,
     "the server has a trouble that should pass by itself",
 )
+_MAILBOX_IN_USE = Meaning(
+    "mailbox_in_use",
+    Nature.TRANSIENT,
+    Scope.MAILBOX,
+    "another program has the mailbox open; let no other read it over POP3",
+)
 #: [AUTH] is missing: it says no more than the refused login does.
 _BY_RESPONSE_CODE = {
-    b"IN-USE": Meaning(
-        "mailbox_in_use",
-        Nature.TRANSIENT,
-        Scope.MAILBOX,
-        "another program has the mailbox open; let no other read it over POP3",
-    ),
+    b"IN-USE": _MAILBOX_IN_USE,
     b"LOGIN-DELAY": Meaning(
         "login_delay",
         Nature.THROTTLED,
@@ -150,4 +158,6 @@ def _fault_error(server: MailServer, meaning: Meaning, reply: bytes | str) -> Fa
     told = _BY_RESPONSE_CODE.get(found[1].upper(), meaning) if found else meaning
     if meaning is GREETING and told is _SYSTEM_TEMPORARY:
         told = dataclasses.replace(told, scope=Scope.PROFILE)
+    elif meaning is LOGIN and not found and _IN_USE.search(reply):
+        told = _MAILBOX_IN_USE
     return Refused(told.fault(said))
