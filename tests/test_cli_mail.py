@@ -19,10 +19,18 @@ from syncservice.mailboxes.models import (
     TrackingFolder,
     TrackRequest,
 )
+from syncservice.servers.gateway import SENT_ITEMS
 from syncservice.sync.incoming_email import Inbox
 from syncservice.sync.visit import visit
 from tests import factories
-from tests.memory_gateway import RECEIVED, MemoryIncoming, MemoryServer, fault, mime
+from tests.memory_gateway import (
+    RECEIVED,
+    MemoryIncoming,
+    MemoryOrganised,
+    MemoryServer,
+    fault,
+    mime,
+)
 from tests.sync.test_visit import BUDGET, due_now
 from tests.test_cli_administration import ANN, done, run, told
 
@@ -91,6 +99,41 @@ def test_a_message_is_looked_for_a_day_around_its_time(three):
     assert {row["place"] for row in told("mail", "find", ANN, "--at", near)} >= {"not wanted"}
     far = told("mail", "find", ANN, "--at", "2020-01-01")
     assert {row["place"] for row in far} <= {"could not be stored"}  # nobody knows its time
+
+
+def test_sent_mail_is_looked_for_around_its_time_too(server, ann):
+    """It was received by nobody."""
+    Organisation.current()
+    Organisation.objects.update(tracks_sent_items=True)
+    Account.objects.create(name="Contoso", email_address="info@contoso.test")
+    server.deliver(mime("Offer", sender=ANN, to="info@contoso.test"), folder=SENT_ITEMS)
+    visit(
+        MemoryIncoming(server), Inbox(due_now(ann), 1), BUDGET, lambda: 0.0,
+        organised=MemoryOrganised(server),
+    )  # fmt: skip
+    (row,) = told("mail", "find", ANN, "--at", f"{RECEIVED:%Y-%m-%d}")
+    assert (row["place"], row["subject"]) == ("in the CRM", "Offer")
+    assert row["received"] == str(RECEIVED)
+    assert told("mail", "find", ANN, "--at", "2020-01-01") == []
+
+
+@pytest.mark.parametrize(
+    ("sender", "place"),
+    [("spam@x.test", "in the CRM"), ("eve@evil.test", "not wanted")],
+    ids=["the message", "another with its Message-ID"],
+)
+def test_what_another_mailbox_brought_is_in_the_crm(three, sender, place):
+    """Though this one declined it before."""
+    bob = factories.mailbox(email_address="bob@example.test")
+    other = MemoryServer()
+    message = mime("Spam", to=f"{ANN}, bob@example.test", sender=sender, message_id="<spam@x>")
+    other.deliver(message)
+    see(other, bob)
+    found = told("mail", "find", ANN, "--message-id", "spam@x")
+    (row,) = [row for row in found if row["place"] != "could not be stored"]
+    assert row["place"] == place
+    assert "and its sender is none" in row["why"]
+    assert ("It came in by another mailbox" in row["why"]) == (place == "in the CRM")
 
 
 def test_nothing_found_says_what_is_left_alone(ann):

@@ -1,13 +1,14 @@
 """Where a message of a mailbox is: in the CRM and why, or not there and why not."""
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from heapq import nlargest
 from typing import Any
 
 from django.db.models import Q
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
 from syncservice.alerts.models import ItemFailure
@@ -15,6 +16,7 @@ from syncservice.crm.models import ActivityParty, Email
 from syncservice.mailboxes.models import DeclinedItem, Mailbox, RemoteItem
 
 _SENDER = ActivityParty.Participation.SENDER
+_REASONS = ("accepting_user", "accepting_queue", "correlated_to")  # of an email
 
 
 class Place(enum.StrEnum):
@@ -80,7 +82,7 @@ def why_stored(email: Email) -> str:
 
 
 def _stored(mailbox: Mailbox, search: Search, limit: int) -> Iterator[Whereabouts]:
-    wanted = _within(search, "email__received_at")
+    wanted = _within(search, "at")
     if search.message_id:
         wanted &= Q(email__message_id=search.message_id)
     if search.subject:
@@ -90,9 +92,9 @@ def _stored(mailbox: Mailbox, search: Search, limit: int) -> Iterator[Whereabout
             email__parties__participation=_SENDER,
             email__parties__address__iexact=search.sender,
         )
-    links = RemoteItem.objects.filter(wanted, mailbox=mailbox).select_related(
-        "email__accepting_user", "email__accepting_queue", "email__correlated_to"
-    )
+    at = Coalesce("email__received_at", "email__sent_at", "linked_at")  # sent mail: nobody got it
+    links = RemoteItem.objects.annotate(at=at).filter(wanted, mailbox=mailbox)
+    links = links.select_related(*(f"email__{relation}" for relation in _REASONS))
     for link in links.prefetch_related("email__parties").order_by("-pk")[:limit]:
         email = link.email
         senders = [str(one) for one in email.parties.all() if one.participation == _SENDER]
@@ -100,7 +102,7 @@ def _stored(mailbox: Mailbox, search: Search, limit: int) -> Iterator[Whereabout
         if link.tracking != RemoteItem.Tracking.FILTER:
             why += " " + _("It was tracked: %(by)s.") % {"by": link.get_tracking_display()}
         yield Whereabouts(
-            email.received_at or link.linked_at,
+            link.at,
             ", ".join(senders),
             email.subject,
             Place.IN_THE_CRM,
@@ -118,15 +120,39 @@ def _declined(mailbox: Mailbox, search: Search, limit: int) -> Iterator[Whereabo
         wanted &= Q(subject__icontains=search.subject)
     if search.sender:
         wanted &= Q(sender__iexact=search.sender)
-    for item in DeclinedItem.objects.filter(wanted, mailbox=mailbox).order_by("-pk")[:limit]:
+    items = DeclinedItem.objects.filter(wanted, mailbox=mailbox).order_by("-pk")[:limit]
+    emails = _by_other_mailboxes(items)
+    for item in items:
+        why = item.get_reason_display()
+        email = emails.get(item.pk)
+        if email is not None:
+            here = _("It came in by another mailbox. In this one: %(reason)s.") % {"reason": why}
+            why = f"{why_stored(email)} {here}"
         yield Whereabouts(
             item.received_at or item.declined_at,
             item.sender,
             item.subject,
-            Place.DECLINED,
-            item.get_reason_display(),
+            Place.DECLINED if email is None else Place.IN_THE_CRM,
+            why,
             item.item_id,
+            email and email.pk,
         )
+
+
+def _by_other_mailboxes(items: Iterable[DeclinedItem]) -> dict[int, Email]:
+    """Return emails that another mailbox brought in since, by the keys of the declined `items`.
+
+    Anybody can borrow a Message-ID: the sender and the subject have to be the same too.
+    """
+    emails = Email.objects.filter(message_id__in={item.message_id for item in items} - {""})
+    known = {
+        (email.message_id, email.subject, party.address or party.name): email
+        for email in emails.select_related(*_REASONS).prefetch_related("parties")
+        for party in email.parties.all()
+        if party.participation == _SENDER
+    }
+    found = {item.pk: known.get((item.message_id, item.subject, item.sender)) for item in items}
+    return {pk: email for pk, email in found.items() if email is not None}
 
 
 def _failed(mailbox: Mailbox, search: Search, limit: int) -> Iterator[Whereabouts]:
