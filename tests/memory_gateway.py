@@ -70,6 +70,7 @@ class MemoryServer:
     marks: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))  # by item
     undeliverable: list[str] = field(default_factory=list)  # items that were moved there
     deleted: set[str] = field(default_factory=set)
+    unwritable: dict[str, Fault] = field(default_factory=dict)  # by what `Organised` writes
 
     def deliver(self, *messages: bytes, folder: str = INBOX) -> list[str]:
         ids = [f"item-{next(self.numbers)}" for _ in messages]
@@ -183,15 +184,23 @@ class MemoryOrganised:
         return tuple(Category(*pair) for pair in self.server.categories.items())
 
     def save_category(self, category: Category) -> None:
+        self._write("save_category")
         self.server.categories[category.category_id] = category.name
 
     def remove_category(self, category_id: str) -> None:
+        self._write("remove_category")
         self.server.categories.pop(category_id, None)
 
     def categorise(self, item_id: str, *, add: str = "", remove: str = "") -> None:
+        self._write("categorise")
         names = (self.server.marks[item_id] | {add}) - {remove, ""}
         self.server.mark(item_id, *names)
 
     def move_to_undeliverable(self, item_id: str, folder_name: str) -> None:
+        self._write("move_to_undeliverable")
         self.server.undeliverable.append(item_id)
         self.server.log.append(f"-{item_id}")
+
+    def _write(self, what: str) -> None:
+        if what in self.server.unwritable:
+            raise FaultError(self.server.unwritable[what])

@@ -128,7 +128,8 @@ def effect_of(
     """Decide what the `failures`-th fault in a row (from 1) does to its mailbox's direction.
 
     `refused` is what a refused login proves. A fault that concerns the whole server does nothing
-    to its mailboxes: the server is left alone instead, and looked at by one visit (P04).
+    to its mailboxes: the server is left alone instead, and looked at by one visit (P04). One of a
+    single message should not have ended a visit, and switches nothing off.
     """
     if fault.nature in (Nature.THROTTLED, Nature.LIMITED):
         return Effect.NOTHING
@@ -136,6 +137,8 @@ def effect_of(
         return Effect.NOTHING
     if fault.of_login:
         return Effect.STOPS if refused is Refusal.PROVEN else Effect.WARNS
+    if fault.scope is Scope.EMAIL:
+        return Effect.WARNS
     if fault.nature is Nature.PERMANENT or failures >= patience.attempts:
         return Effect.PROBES if patience.heals else Effect.STOPS
     return Effect.WARNS

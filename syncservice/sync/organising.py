@@ -4,6 +4,8 @@ Our categories are on the mailbox's list and known by their ids; tracked folders
 (F140-F157). Both are looked at now and then, not at each visit: a quiet visit stays one request.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -11,11 +13,17 @@ from django.db.models.functions import Now
 
 from syncservice.alerts.models import ItemFailure
 from syncservice.crm.models import REGARDING
-from syncservice.domain.faults import FaultError
+from syncservice.domain.faults import FaultError, Nature
 from syncservice.domain.resolution import Kind
 from syncservice.mailboxes.models import MailboxFolders, TrackingCategory, TrackingFolder
 from syncservice.mailboxes.schedule import fenced
-from syncservice.servers.gateway import CATEGORIES_UNREADABLE, SENT_ITEMS, Category, Organised
+from syncservice.servers.gateway import (
+    CATEGORIES_UNREADABLE,
+    SENT_ITEMS,
+    Category,
+    Incoming,
+    Organised,
+)
 from syncservice.sync.incoming_email import Inbox, Tracking
 
 #: What was renamed, moved or deleted there is noticed so soon (F154).
@@ -28,16 +36,16 @@ NAMES = {
 }
 
 
-def organise(organised: Organised, inbox: Inbox) -> None:
+def organise(gateway: Incoming, organised: Organised, inbox: Inbox) -> None:
     """Look at categories and folders when it is time; raise FaultError, or ClaimLost."""
     owner, organisation = inbox.receiver.owner, inbox.rules.organisation
     if owner is None or owner.kind is not Kind.USER:
         return  # F135
     try:
         if organisation.uses_category_tracking:
-            _look_at_categories(organised, inbox)
+            _look_at_categories(gateway, organised, inbox)
         else:
-            _take_categories_away(organised, inbox)
+            _take_categories_away(gateway, organised, inbox)
     except FaultError as error:
         if error.fault.code != CATEGORIES_UNREADABLE:
             raise
@@ -74,7 +82,24 @@ def other_folders(inbox: Inbox) -> list[Inbox]:
     return folders
 
 
-def _look_at_categories(organised: Organised, inbox: Inbox) -> None:
+@contextmanager
+def _no_email_waits(gateway: Incoming, inbox: Inbox) -> Iterator[None]:
+    """Tell of what the server would not write in the block, and go on.
+
+    One message may be corrupt, and a full mailbox takes no category: neither is a reason to read
+    no email. Raise what concerns every request.
+    """
+    try:
+        yield
+    except FaultError as error:
+        fault = error.fault
+        if fault.nature in (Nature.THROTTLED, Nature.LIMITED) or fault.of_login:
+            raise
+        gateway.check()
+        inbox.tell_of(fault)
+
+
+def _look_at_categories(gateway: Incoming, organised: Organised, inbox: Inbox) -> None:
     """Learn what our categories are called by now, and put back what was deleted."""
     known = inbox.categories
     oldest = min((row.looked_at for row in known.values()), default=None)
@@ -90,7 +115,8 @@ def _look_at_categories(organised: Organised, inbox: Inbox) -> None:
         )
         if present is None:
             present = Category(row.category_id if row else str(uuid4()), name)
-            organised.save_category(present)
+            with _no_email_waits(gateway, inbox):
+                organised.save_category(present)
         rows.append(
             TrackingCategory(
                 mailbox_id=inbox.claim.mailbox_id,
@@ -110,14 +136,16 @@ def _look_at_categories(organised: Organised, inbox: Inbox) -> None:
     del inbox.categories  # read anew
 
 
-def _take_categories_away(organised: Organised, inbox: Inbox) -> None:
+def _take_categories_away(gateway: Incoming, organised: Organised, inbox: Inbox) -> None:
     """The organisation no longer tracks by category: nobody shall think it does (F154)."""
-    rows = list(TrackingCategory.objects.filter(mailbox=inbox.claim.mailbox_id))
-    for row in rows:
-        organised.remove_category(row.category_id)
-    if rows:
+    removed = []
+    for row in TrackingCategory.objects.filter(mailbox=inbox.claim.mailbox_id):
+        with _no_email_waits(gateway, inbox):
+            organised.remove_category(row.category_id)
+            removed.append(row.pk)
+    if removed:
         with fenced(inbox.claim):
-            TrackingCategory.objects.filter(pk__in=[row.pk for row in rows]).delete()
+            TrackingCategory.objects.filter(pk__in=removed).delete()
 
 
 def _look_at_folders(organised: Organised, inbox: Inbox) -> None:
@@ -149,7 +177,9 @@ def _look_at_folders(organised: Organised, inbox: Inbox) -> None:
                 TrackingFolder.objects.filter(pk=rule.pk).update(state=state, name=name)
 
 
-def mark_undeliverable(organised: Organised, inbox: Inbox, *, move_to: str) -> None:
+def mark_undeliverable(
+    gateway: Incoming, organised: Organised, inbox: Inbox, *, move_to: str
+) -> None:
     """Show in the mailbox what was given up, once; `move_to`: a folder's name, '' leaves it (F117).
 
     Killed on the way, the next visit marks the same message again, which changes nothing.
@@ -162,9 +192,11 @@ def mark_undeliverable(organised: Organised, inbox: Inbox, *, move_to: str) -> N
     if not name and not move_to:
         return
     for failure in failures.order_by("pk")[:MARKED_AT_ONCE]:
-        if name:
-            organised.categorise(failure.item_id, add=name)
-        if move_to:
-            organised.move_to_undeliverable(failure.item_id, move_to)
+        with _no_email_waits(gateway, inbox):
+            if name:
+                organised.categorise(failure.item_id, add=name)
+        with _no_email_waits(gateway, inbox):
+            if move_to:
+                organised.move_to_undeliverable(failure.item_id, move_to)
         with fenced(inbox.claim):
             ItemFailure.objects.filter(pk=failure.pk).update(is_marked=True)

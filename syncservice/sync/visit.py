@@ -121,7 +121,7 @@ def visit(
         answer_requests()
         if not only_requests:
             if organised is not None:
-                organising.organise(organised, inbox)
+                organising.organise(gateway, organised, inbox)
             folders = [inbox, *(organising.other_folders(inbox) if organised is not None else ())]
             for folder in folders:
                 outcome.more_left |= _visit_folder(
@@ -131,7 +131,7 @@ def visit(
                 inbox.apply_folder_rules()
             _delete_stored(gateway, inbox)
             if organised is not None:
-                organising.mark_undeliverable(organised, inbox, move_to=undeliverable)
+                organising.mark_undeliverable(gateway, organised, inbox, move_to=undeliverable)
     except FaultError as error:
         if error.fault.nature is Nature.LIMITED:
             outcome.limit, outcome.more_left = error.fault, True

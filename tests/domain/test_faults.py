@@ -96,6 +96,10 @@ def test_the_profiles_minimum_holds_after_faults_too(nature):
         ),
         (fault(Nature.PERMANENT), 1, None, Effect.PROBES),
         pytest.param(
+            fault(Nature.PERMANENT, scope=Scope.EMAIL), 99, None, Effect.WARNS,
+            id="one message never switches a mailbox off",
+        ),
+        pytest.param(
             fault(Nature.THROTTLED), 99, None, Effect.NOTHING, id="busy never counts as failure"
         ),
         (fault(Nature.RESYNC), 1, None, Effect.NOTHING),
@@ -104,7 +108,7 @@ def test_the_profiles_minimum_holds_after_faults_too(nature):
         pytest.param(LOGIN, 99, Refusal.WIDESPREAD, Effect.WARNS, id="a storm disables no one"),
         pytest.param(LOGIN, 2, Refusal.PROVEN, Effect.STOPS, id="proven: it waits for a person"),
     ],
-)
+)  # fmt: skip
 def test_what_a_fault_does_to_the_direction(met, failures, refused, effect):
     assert effect_of(met, failures, Patience(), refused) is effect
 

@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 from django.db.models import F
 
-from syncservice.alerts.models import ItemFailure
+from syncservice.alerts.models import Alert, ItemFailure
 from syncservice.crm.models import Account, Email, IncomingFilter, Queue
-from syncservice.domain.faults import Scope
+from syncservice.domain.faults import FaultError, Nature, Scope
 from syncservice.mailboxes import administration, directions, tracking
 from syncservice.mailboxes.models import (
     DeclinedItem,
@@ -327,6 +327,64 @@ def test_what_was_given_up_is_moved_where_the_profile_says_so(server, box):
     run(server, box, undeliverable="Undeliverable")
     run(server, box, undeliverable="Undeliverable")
     assert server.undeliverable == [item]
+
+
+@pytest.mark.parametrize("move_to", ["", "Undeliverable"])
+@pytest.mark.parametrize(
+    "refusal", [fault(Nature.PERMANENT, Scope.EMAIL), fault(Nature.TRANSIENT), fault(Nature.RESYNC)]
+)
+def test_a_message_that_can_not_even_be_marked_stops_nothing(server, box, refusal, move_to):
+    """A corrupt message is refused whenever it is written to: that switched its mailbox off."""
+    run(server, box)
+    server.deliver(b"\r\n")
+    server.unwritable = dict.fromkeys(("categorise", "move_to_undeliverable"), refusal)
+    server.deliver(mime("good", message_id="<good@x.test>"))
+    run(server, box, undeliverable=move_to)
+    failure = ItemFailure.objects.get()
+    assert (failure.state, failure.is_marked) == (ItemFailure.State.GIVEN_UP, True)
+    assert Alert.objects.filter(code=refusal.code).exists()
+
+
+@pytest.mark.parametrize("nature", [Nature.THROTTLED, Nature.TRANSIENT])
+def test_a_server_in_trouble_is_asked_later_to_mark_what_was_given_up(server, box, nature):
+    run(server, box)
+    server.deliver(b"\r\n")
+    run(server, box, undeliverable="")
+    ItemFailure.objects.update(is_marked=False)
+    server.unwritable = {"categorise": fault(nature)}
+
+    class Down(MemoryIncoming):
+        def check(self) -> None:
+            raise FaultError(fault(nature))
+
+    inbox = Inbox(due_now(box), item_attempts=5)
+    outcome = visit(Down(server), inbox, BUDGET, lambda: 0.0, organised=MemoryOrganised(server))
+    assert outcome.fault == fault(nature)
+    assert not ItemFailure.objects.get().is_marked
+
+
+def test_a_mailbox_too_full_for_our_categories_is_read_all_the_same(server):
+    box = factories.mailbox()
+    server.unwritable = {"save_category": fault()}
+    server.deliver(mime("offer"))
+    run(server, box)
+    assert subjects() == ["offer"]
+    assert Alert.objects.filter(code="test.fault").exists()
+    server.unwritable = {}
+    later()
+    run(server, box)
+    assert sorted(server.categories.values()) == sorted(NAMES.values())
+
+
+def test_categories_that_can_not_be_taken_away_keep_no_mail(server):
+    box = factories.mailbox()
+    run(server, box)
+    administration.change_organisation("tests", uses_category_tracking=False)
+    server.unwritable = {"remove_category": fault()}
+    server.deliver(mime("offer"))
+    run(server, box)
+    assert subjects() == ["offer"]
+    assert TrackingCategory.objects.count() == 2  # the next visit tries again
 
 
 # By hand
