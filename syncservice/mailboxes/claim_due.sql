@@ -13,9 +13,9 @@ WITH room AS (
            %(limit)s,
            -- Accounts of the mailboxes' own share no connections; nor is a sick server flooded.
            CASE WHEN profile.credentials = 1 OR health.failures > 0
-                THEN mailboxes_allowed_connections(
+                THEN greatest(1, mailboxes_allowed_connections(
                   profile.maximum_concurrent_connections, health.throttled_to,
-                  health.throttled_at, health.failures) - flight.visits - wishes.count END,
+                  health.throttled_at, health.failures) - wishes.count) - flight.visits END,
            CASE WHEN (SELECT count(*) FROM mailboxes_serverhealth) > 1
                 THEN %(share)s - flight.visits END
          ) AS visits
@@ -30,12 +30,17 @@ WITH room AS (
       LIMIT greatest(profile.maximum_concurrent_connections, %(share)s)
     ) AS claimed
   ) AS flight
-  CROSS JOIN LATERAL (  -- a connection is left for what people ask for by hand
+  CROSS JOIN LATERAL (  -- a connection is left, not the only one, for what people just asked for
     SELECT EXISTS (
       SELECT FROM mailboxes_trackrequest AS request
-      JOIN mailboxes_mailbox AS mailbox ON mailbox.id = request.mailbox_id
+      JOIN mailboxes_mailboxmapping AS mapping
+        ON mapping.id = request.mapping_id AND mapping.ended_at IS NULL
+      JOIN mailboxes_schedule AS schedule
+        ON schedule.mailbox_id = request.mailbox_id AND schedule.lane = 'incoming'
+       AND schedule.due_at IS NOT NULL
       WHERE request.state = 'waiting' AND request.tried_at IS NULL
-        AND mailbox.profile_id = health.profile_id
+        AND request.requested_at > statement_timestamp() - interval '10 seconds'
+        AND schedule.profile_id = health.profile_id
     )::int AS count
   ) AS wishes
   WHERE health.not_before <= statement_timestamp()

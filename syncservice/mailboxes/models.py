@@ -746,6 +746,9 @@ class TrackingCategory(models.Model):
 class RemoteItem(models.Model):
     """Which item in which mailbox an email came from, and what brought it in."""
 
+    #: Characters of an item's id. A B-tree holds 2,700 bytes; Exchange's ids have 512, others 70.
+    LONGEST_ID = 1000
+
     class Tracking(models.TextChoices):
         FILTER = "filter", _("what its recipients want")
         HAND = "hand", _("by hand")

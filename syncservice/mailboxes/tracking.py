@@ -23,6 +23,7 @@ from syncservice.mailboxes.models import (
     MailboxFolders,
     MailboxMapping,
     Organisation,
+    RemoteItem,
     Schedule,
     TrackingFolder,
     TrackRequest,
@@ -46,11 +47,19 @@ def track_now(
     """
     if bool(item_id) == bool(message_id):
         raise ValidationError(_("Give either the server's id of the message or its Message-ID."))
+    if len(item_id or message_id) > RemoteItem.LONGEST_ID:
+        raise ValidationError(
+            _("The id of a message has at most %(most)d characters.")
+            % {"most": RemoteItem.LONGEST_ID}
+        )
     mapping = MailboxMapping.objects.filter(mailbox=mailbox, ended_at=None).first()
-    is_read = Schedule.objects.filter(mailbox=mailbox, lane=Lane.INCOMING).exclude(
-        due_at=None, parked_at=None
-    )
-    if mapping is None or not is_read.exists():
+    row = Schedule.objects.filter(mailbox=mailbox, lane=Lane.INCOMING).first()
+    if row is not None and row.parked_at is not None:
+        raise ValidationError(
+            _("The visits of %(mailbox)s ended their worker, and it is parked; resume it first.")
+            % {"mailbox": mailbox}
+        )
+    if mapping is None or row is None or row.due_at is None:
         raise ValidationError(
             _("The incoming email of %(mailbox)s is not read; test and enable the mailbox first.")
             % {"mailbox": mailbox}
@@ -68,9 +77,16 @@ def track_now(
 
 
 def requested(limit: int) -> list[int]:
-    """Return at most `limit` mailboxes with requests that nobody has taken up, first the oldest."""
+    """Return at most `limit` mailboxes with requests that nobody has taken up, first the oldest.
+
+    Those of a mailbox that is not visited just now wait until it is.
+    """
     waiting = TrackRequest.objects.filter(
-        state=TrackRequest.State.WAITING, tried_at=None, mapping__ended_at=None
+        state=TrackRequest.State.WAITING,
+        tried_at=None,
+        mapping__ended_at=None,
+        mailbox__schedules__lane=Lane.INCOMING,
+        mailbox__schedules__due_at__isnull=False,
     )
     oldest = waiting.values("mailbox").annotate(oldest=Min("pk")).order_by("oldest")
     return list(oldest.values_list("mailbox", flat=True)[:limit])

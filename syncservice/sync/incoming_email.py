@@ -69,8 +69,7 @@ EMAIL = "email"
 _REFUSED = (DataError, ValueError)
 
 
-#: Characters of an item's id. A B-tree holds 2,700 bytes; Exchange's ids have 512, others 70.
-LONGEST_ID = 1000
+LONGEST_ID = RemoteItem.LONGEST_ID
 
 
 #: What was given up is not asked for again so long, even when the server goes on listing it.

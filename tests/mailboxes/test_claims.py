@@ -10,12 +10,16 @@ from syncservice.alerts import alerts
 from syncservice.alerts.models import Alert
 from syncservice.alerts.why_due import why_due
 from syncservice.domain.faults import Nature, Patience, Scope
-from syncservice.mailboxes import directions, schedule, server_health
+from syncservice.mailboxes import directions, schedule, server_health, tracking
 from syncservice.mailboxes.models import (
+    Direction,
     EmailServerProfile,
     Lane,
+    Mailbox,
+    MailboxMapping,
     Schedule,
     ServerHealth,
+    TrackRequest,
 )
 from syncservice.mailboxes.schedule import Claim, ClaimLost, fenced
 from tests import factories
@@ -123,6 +127,50 @@ def test_the_lanes_of_a_mailbox_have_schedules_and_counters_of_their_own():
         schedule.release(row, factories.REST, empty_visits=1)
     act.refresh_from_db()
     assert (act.empty_visits, act.claimed_at is None) == (4, False)
+
+
+def asked_for(box: int, **changes) -> None:
+    """Somebody wants a message of a mailbox; `changes` are of the schedule's row."""
+    tracking.track_now(Mailbox.objects.get(pk=box), "tests", item_id="wanted")
+    Schedule.objects.filter(mailbox=box).update(**changes)
+
+
+def test_a_connection_is_left_for_what_people_ask_for_by_hand():
+    profile = factories.profile(maximum_concurrent_connections=3)
+    boxes = mailboxes(5, profile)
+    asked_for(boxes[4])
+    assert sorted(claimed()) == boxes[:2]
+
+
+@pytest.mark.parametrize("health", [{}, {"failures": 1}], ids=["by setting", "sick"])
+def test_what_is_asked_for_does_not_take_the_only_connection(health):
+    """Nobody takes requests up just now, and the mailboxes are to be visited."""
+    profile = factories.profile(maximum_concurrent_connections=3 if health else 1)
+    boxes = mailboxes(3, profile)
+    asked_for(boxes[2])
+    ServerHealth.objects.filter(profile=profile).update(**health)
+    assert claimed() == [boxes[0]]
+
+
+@pytest.mark.parametrize(
+    "way", ["switched off", "parked", "taken over", "never taken up", "tried in vain"]
+)
+def test_a_request_that_nobody_can_answer_now_takes_no_connection(way):
+    profile = factories.profile(maximum_concurrent_connections=2)
+    *others, box = mailboxes(3, profile)
+    asked_for(box)
+    match way:
+        case "switched off":
+            directions.disable([box], [Direction.Kind.INCOMING], "tests")
+        case "parked":
+            Schedule.objects.filter(mailbox=box).update(due_at=None, parked_at=Now())
+        case "taken over":
+            MailboxMapping.objects.filter(mailbox=box).update(ended_at=Now())
+        case "never taken up":
+            TrackRequest.objects.update(requested_at=Now() - timedelta(seconds=11))
+        case "tried in vain":
+            tracking.are_tried(box)
+    assert sorted(claimed()) == others
 
 
 # --- Leases ---------------------------------------------------------------------------------------

@@ -3,7 +3,9 @@
 from datetime import timedelta
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.db.models import F
+from django.db.models.functions import Now
 
 from syncservice.alerts.models import Alert, ItemFailure
 from syncservice.crm.models import Account, Email, IncomingFilter, Queue
@@ -14,6 +16,7 @@ from syncservice.mailboxes.models import (
     Direction,
     MailboxFolders,
     RemoteItem,
+    Schedule,
     TrackingCategory,
     TrackingFolder,
     TrackRequest,
@@ -450,6 +453,29 @@ def test_the_former_owners_request_reads_nothing_in_the_new_owners_mailbox(serve
     directions.enable([box.pk], [Direction.Kind.INCOMING], "tests")
     run(server, box)
     assert subjects() == []
+
+
+@pytest.mark.parametrize("which", ["item_id", "message_id"])
+def test_an_id_longer_than_any_is_refused(box, which):
+    with pytest.raises(ValidationError, match="at most 1000 characters"):
+        request(box, **{which: "x" * (RemoteItem.LONGEST_ID + 1)})
+
+
+def test_nothing_is_asked_for_in_a_mailbox_that_is_parked(box):
+    Schedule.objects.filter(mailbox=box).update(due_at=None, parked_at=Now())
+    with pytest.raises(ValidationError, match="resume it first"):
+        request(box, item_id="wanted")
+    Schedule.objects.filter(mailbox=box).update(parked_at=None)
+    with pytest.raises(ValidationError, match="test and enable the mailbox first"):
+        request(box, item_id="wanted")
+
+
+def test_requests_of_a_mailbox_that_is_no_longer_visited_stand_before_no_others(box):
+    other = factories.mailbox()
+    for one in (box, other):
+        request(one, item_id="wanted")
+    directions.disable([box.pk], [Direction.Kind.INCOMING], "tests")
+    assert tracking.requested(1) == [other.pk]
 
 
 # Sent Items
