@@ -49,7 +49,8 @@ SELECT mailbox.id, mailbox.email_address,
        coalesce(schedule.reason, ''), coalesce(schedule.fault_code, ''),
        coalesce(nullif(schedule.fault_text, ''), direction.disabled_text, ''),
        coalesce(direction.disabled_code, ''),
-       (SELECT count(*) FROM mailboxes_remoteitem AS item WHERE item.mailbox_id = mailbox.id),
+       (SELECT count(email_id) FROM mailboxes_remoteitem AS item
+        WHERE item.mailbox_id = mailbox.id),
        (SELECT count(*) FROM alerts_itemfailure AS failure
         WHERE failure.mailbox_id = mailbox.id
            AND failure.state NOT IN ('resolved', 'gone', 'dismissed'))

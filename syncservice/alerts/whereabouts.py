@@ -93,7 +93,7 @@ def _stored(mailbox: Mailbox, search: Search, limit: int) -> Iterator[Whereabout
             email__parties__address__iexact=search.sender,
         )
     at = Coalesce("email__received_at", "email__sent_at", "linked_at")  # sent mail: nobody got it
-    links = RemoteItem.objects.annotate(at=at).filter(wanted, mailbox=mailbox)
+    links = RemoteItem.objects.annotate(at=at).filter(wanted, mailbox=mailbox, email__isnull=False)
     links = links.select_related(*(f"email__{relation}" for relation in _REASONS))
     for link in links.prefetch_related("email__parties").order_by("-pk")[:limit]:
         email = link.email

@@ -86,7 +86,7 @@ def mailbox(request: HttpRequest, mailbox_id: int) -> HttpResponse:
         Mailbox.objects.select_related("profile").defer("password", "profile__password"),
         pk=mailbox_id,
     )
-    received = RemoteItem.objects.filter(mailbox=box)
+    received = RemoteItem.objects.filter(mailbox=box, email__isnull=False)
     sender = ActivityParty.objects.filter(participation=ActivityParty.Participation.SENDER)
     emails = (
         Email.objects.filter(pk__in=received.values("email"))

@@ -756,9 +756,13 @@ class RemoteItem(models.Model):
         FOLDER = "folder", _("its folder")
         SENT = "sent", _("sent by the owner of the mailbox")
 
-    mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="remote_items")
+    mailbox = models.ForeignKey(
+        Mailbox, models.CASCADE, related_name="remote_items", db_index=False
+    )  # see the constraint
     item_id = models.TextField()  # case-sensitive; a moved item has another
-    email = models.ForeignKey(Email, models.CASCADE, related_name="remote_items")
+    email = models.ForeignKey(  # null: it was deleted, and does not come back
+        Email, models.SET_NULL, null=True, related_name="remote_items"
+    )
     tracking = models.CharField(max_length=10, choices=Tracking, default=Tracking.FILTER)
     #: The category was taken off again: the record stays, and is linked no more (F153).
     is_untracked = models.BooleanField(default=False)
@@ -768,11 +772,15 @@ class RemoteItem(models.Model):
     #: It is stored, and has to be deleted on the server (F085).
     is_to_delete = models.BooleanField(default=False)
     linked_at = models.DateTimeField(db_default=Now(), editable=False)
+    #: It is no longer in the mailbox: POP3 may give its id to another message then (RFC 1939).
+    left_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [models.UniqueConstraint("mailbox", "item_id", name="one_link_an_item")]
         indexes = [
             models.Index("mailbox", name="items_to_delete", condition=Q(is_to_delete=True)),
+            models.Index("mailbox", name="items_still_there", condition=Q(left_at=None)),
+            models.Index("mailbox", name="emails_of_a_mailbox", include=["email"]),  # are counted
         ]
 
 
@@ -843,6 +851,7 @@ class DeclinedItem(models.Model):
     declined_at = models.DateTimeField(_("looked at"), db_default=Now())
     #: Asked for again: what it answers has come, or a person wants it.
     is_wanted = models.BooleanField(default=False)
+    left_at = models.DateTimeField(null=True)  # as that of a link
 
     class Meta:
         verbose_name = _("message that was not stored")

@@ -40,6 +40,7 @@ class Page:
     cursor: str
     is_last: bool
     removed: tuple[str, ...] = ()  # ids that left the folder; a mere listing tells none
+    is_of_listing: bool = False  # all pages of a conversation are all there is: others have left
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,9 +100,9 @@ class Pop3Incoming:
         start = self._places.get(cursor, 0)  # that of an earlier conversation is unknown
         end = start + limit
         if end >= len(self._listing):
-            return Page(self._listing[start:], "", is_last=True)
+            return Page(self._listing[start:], "", is_last=True, is_of_listing=True)
         self._places[str(end)] = end
-        return Page(self._listing[start:end], str(end), is_last=False)
+        return Page(self._listing[start:end], str(end), is_last=False, is_of_listing=True)
 
     def fetch(self, items: Sequence[Listed]) -> Iterator[Fetched | NotFetched | Gone]:
         """Yield an answer for each of `items`, the failed ones last.

@@ -47,6 +47,7 @@ from syncservice.sync.promotion import Decision, Draft, Promotion, Rules, letter
 log = structlog.get_logger()
 
 _APPLY_FOLDER_RULES = files(__package__).joinpath("apply_folder_rules.sql").read_text()
+_LEAVE_UNLISTED = files(__package__).joinpath("leave_unlisted.sql").read_text()
 
 Tracking = RemoteItem.Tracking
 
@@ -204,11 +205,8 @@ class Inbox:
         ))  # fmt: skip
         declined = set()
         if self.tracking is not Tracking.FOLDER:
-            declined = set(
-                DeclinedItem.objects.filter(mailbox=mailbox, item_id__in=ids).values_list(
-                    "item_id", flat=True
-                )
-            )
+            decisions = DeclinedItem.objects.filter(mailbox=mailbox, item_id__in=ids, left_at=None)
+            declined = set(decisions.values_list("item_id", flat=True))
         failed |= dict.fromkeys(declined - failed.keys(), True)
         failed |= dict.fromkeys(categorised & failed.keys(), False)
         return (
@@ -231,7 +229,7 @@ class Inbox:
         linked = {
             item.item_id: item
             for item in RemoteItem.objects.filter(
-                mailbox=self.claim.mailbox_id, item_id__in=ids
+                mailbox=self.claim.mailbox_id, item_id__in=ids, left_at=None
             ).only("item_id", "tracking", "is_untracked")
         }
         changed = [
@@ -265,6 +263,15 @@ class Inbox:
                     mailbox=self.claim.mailbox_id, folder=self.tracked_folder, item_id__in=item_ids
                 ).update(folder=None)
 
+    def leave_unlisted(self, item_ids: Collection[str]) -> None:
+        """Take note of what is not among all the items that the mailbox lists: it has left.
+
+        What comes later under an id of it is another message.
+        """
+        listed = [kept_id(item_id) for item_id in item_ids]
+        with fenced(self.claim), connection.cursor() as cursor:
+            cursor.execute(_LEAVE_UNLISTED, {"mailbox": self.claim.mailbox_id, "listed": listed})
+
     def folder_is_gone(self) -> None:
         """Take note that the tracked folder isn't there any more (F145)."""
         assert self.tracked_folder is not None, "the Inbox is always there"
@@ -284,7 +291,8 @@ class Inbox:
     def to_delete(self, limit: int) -> list[str]:
         """Return at most `limit` items that are stored and have to be deleted on the server."""
         items = RemoteItem.objects.filter(mailbox=self.claim.mailbox_id, is_to_delete=True)
-        return list(items.order_by("pk").values_list("item_id", flat=True)[:limit])
+        in_crm = items.filter(email__isnull=False)
+        return list(in_crm.order_by("pk").values_list("item_id", flat=True)[:limit])
 
     def tell_of(self, fault: Fault) -> None:
         """Raise an alert about what stops neither the visit nor any message."""
@@ -296,7 +304,7 @@ class Inbox:
     def are_deleted(self, item_ids: Sequence[str]) -> None:
         with fenced(self.claim):
             RemoteItem.objects.filter(mailbox=self.claim.mailbox_id, item_id__in=item_ids).update(
-                is_to_delete=False
+                is_to_delete=False, left_at=Now()
             )
 
     def to_retry(self, limit: int) -> list[Listed]:
@@ -319,7 +327,7 @@ class Inbox:
             if failure.tracking:
                 self._by_item[failure.item_id] = Tracking(failure.tracking)
         wanted = DeclinedItem.objects.filter(
-            mailbox=self.claim.mailbox_id, folder=self.folder, is_wanted=True
+            mailbox=self.claim.mailbox_id, folder=self.folder, is_wanted=True, left_at=None
         )
         for item_id, size, subject in wanted.order_by("declined_at").values_list(
             "item_id", "size", "subject"
@@ -527,7 +535,14 @@ class Inbox:
 
         Emails that were here already may be about more now. What holds more than the CRM has stays
         on the server, and so does what is only `alike`: it need not be the same in every word.
+        What was deleted and is listed again is one the server keeps (Gmail may).
         """
+        left = RemoteItem.objects.filter(
+            mailbox=self.claim.mailbox_id,
+            item_id__in=[draft.source.item_id for draft in drafts],
+            left_at__isnull=False,
+        )
+        again = set(left.values_list("item_id", "email")) if self.receiver.deletes else set()
         RemoteItem.objects.bulk_create(
             (
                 RemoteItem(
@@ -538,13 +553,16 @@ class Inbox:
                     folder=self.tracked_folder,
                     is_to_delete=self.receiver.deletes
                     and not draft.holds_more
-                    and draft.source.item_id not in alike,
+                    and draft.source.item_id not in alike
+                    and (draft.source.item_id, emails[draft.identity]) not in again,
                 )
                 for draft in drafts
             ),
             update_conflicts=True,
             unique_fields=["mailbox", "item_id"],
-            update_fields=["tracking", "folder", "is_untracked", "is_to_delete"],
+            update_fields=[
+                *("email", "left_at", "tracking", "folder", "is_untracked", "is_to_delete"),
+            ],
         )
         known = [draft for draft in drafts if draft.source.item_id not in new]
         for draft in known:
@@ -585,7 +603,10 @@ class Inbox:
             (self._declined_item(one) for one in declined),
             update_conflicts=True,
             unique_fields=["mailbox", "item_id"],
-            update_fields=["reason", "declined_at", "is_wanted"],
+            update_fields=[
+                *("reason", "declined_at", "is_wanted", "left_at", "folder", "message_id"),
+                *("answers", "sender", "subject", "size", "received_at"),
+            ],
         )
         for reason, count in Counter(one.reason for one in declined).items():
             if reason in _TOLD:
@@ -619,7 +640,7 @@ class Inbox:
             failure.item_id: failure
             for failure in ItemFailure.objects.filter(
                 mailbox=self.claim.mailbox_id, item_id__in=failures
-            )
+            ).exclude(state=ItemFailure.State.GONE)
         }
         rows = []
         for item_id, fault in failures.items():

@@ -71,7 +71,9 @@ def _items(gateway: Incoming, request: TrackRequest) -> tuple[Listed, ...]:
 
 def _links(inbox: Inbox, items: Iterable[Listed]) -> QuerySet[RemoteItem]:
     ids = [item.item_id for item in items]
-    return RemoteItem.objects.filter(mailbox=inbox.claim.mailbox_id, item_id__in=ids)
+    return RemoteItem.objects.filter(
+        mailbox=inbox.claim.mailbox_id, item_id__in=ids, email__isnull=False, left_at=None
+    )
 
 
 def _end(inbox: Inbox, request: TrackRequest, items: Iterable[Listed], reason: str) -> None:

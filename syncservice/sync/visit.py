@@ -212,10 +212,13 @@ def _read_pages(
     """
     cursor = inbox.cursor()
     suspects = 0
+    listed: set[str] = set()
     while True:
         page = gateway.page(cursor, budget.page_ids, inbox.folder)
         outcome.pages += 1
         inbox.leave(page.removed)
+        if page.is_of_listing:
+            listed.update(item.item_id for item in page.items)
         new, failed_before = inbox.new_items(page.items)
         # What failed goes last and alone: so a message that ends every request ends no other's.
         todo = [*batches(new, budget), *([item] for item in failed_before)]
@@ -241,6 +244,8 @@ def _read_pages(
         if not todo and page.cursor != cursor:
             inbox.move_cursor(page.cursor)
         cursor = page.cursor
+        if page.is_last and page.is_of_listing:
+            inbox.leave_unlisted(listed)
         if page.is_last:
             return False
         if is_spent():

@@ -7,13 +7,19 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.db.models import F
+from django.test.utils import CaptureQueriesContext
 
+from syncservice.alerts import whereabouts
 from syncservice.alerts.models import ItemFailure
+from syncservice.alerts.overview import overview
+from syncservice.crm.models import Email, IncomingFilter, Queue, User
 from syncservice.domain.faults import Nature, Scope
 from syncservice.mailboxes import tracking
-from syncservice.mailboxes.models import EmailServerProfile, TrackRequest
+from syncservice.mailboxes.models import ActMethod, EmailServerProfile, TrackRequest
 from syncservice.servers import pop3
+from tests import factories
 from tests.memory_gateway import mime
 from tests.servers.certificates import certificate
 from tests.servers.scripted_server import (
@@ -302,6 +308,120 @@ def test_one_name_for_messages_of_different_sizes_hides_none(server, box):
     server.replies["UIDL"] = b"+OK\r\n2 a\r\n3 a\r\n."  # the first was deleted
     box.visit()
     assert box.stored == MAILS
+
+
+# --- ids that come again --------------------------------------------------------------------------
+
+
+def holding(*rows: tuple[str, str | None]) -> dict[str, bytes]:
+    """What a server says that has these uidls with mails of these subjects; None: it refuses."""
+    numbered = [*enumerate(rows, start=1)]
+    uidls = b"".join(b"%d %s\r\n" % (n, uidl.encode()) for n, (uidl, _) in numbered)
+    return {
+        **POP3,
+        "NOOP": b"+OK",
+        "DELE": b"+OK",
+        "UIDL": b"+OK\r\n" + uidls + b".",
+        "LIST": b"+OK\r\n" + b"".join(b"%d 300\r\n" % n for n, _ in numbered) + b".",
+        **{f"RETR {n}": text_of(mail) if mail else b"-ERR no" for n, (_, mail) in numbered},
+    }
+
+
+def tidied(server: ScriptedServer) -> Visited:
+    """A queue's mailbox, that is emptied after processing."""
+    box = mailbox_at(server)
+    queue = Queue.objects.create(name="Sales", email_address="sales@hostile.test")
+    box.box = factories.mailbox(
+        owner=queue,
+        profile=box.box.profile,
+        delete_after_processing=True,
+        act_method=ActMethod.NONE,
+    )
+    return box
+
+
+def test_a_uidl_that_comes_again_when_its_message_has_left_brings_the_new_one(server, box):
+    """RFC 1939 section 7 allows it."""
+    server.replies = holding(("1", "first"))
+    box.visit()
+    server.replies = holding()
+    box.visit()
+    server.replies = holding(("1", "second"))
+    for _ in range(2):
+        box.visit()
+    assert Email.objects.count() == 2
+    assert box.stored == ["second"]
+
+
+def test_a_uidl_that_comes_again_at_once_behind_a_deletion_brings_the_new_message(server):
+    box = tidied(server)
+    for mail in ("first", "second"):
+        server.replies = holding(("1", mail))
+        box.visit()
+    assert sorted(Email.objects.values_list("subject", flat=True)) == ["first", "second"]
+    assert server.commands.count("DELE 1") == 2
+
+
+def test_a_server_that_keeps_what_it_was_told_to_delete_is_not_told_at_every_visit(server):
+    """Gmail lists it on."""
+    box = tidied(server)
+    for _ in range(4):
+        server.replies = holding(("1", "first"))
+        box.visit()
+    assert (box.stored, Email.objects.count()) == (["first"], 1)
+    assert (server.commands.count("DELE 1"), server.commands.count("RETR 1")) == (1, 2)
+
+
+@pytest.mark.parametrize("first", ["unwanted", None])
+def test_neither_a_decision_nor_a_failure_outlives_its_message(server, box, first):
+    wants = User.objects.filter(email="ann@hostile.test")
+    wants.update(incoming_filter=IncomingFilter.NONE)
+    server.replies = holding(("1", first))
+    box.visit()
+    ItemFailure.objects.update(state=ItemFailure.State.DISMISSED)
+    wants.update(incoming_filter=IncomingFilter.ALL)
+    box.visit()
+    assert box.stored == []
+    server.replies = holding()
+    box.visit()
+    server.replies = holding(("1", "wanted"))
+    box.visit()
+    assert box.stored == ["wanted"]
+
+
+def test_what_has_left_is_found_by_one_statement_a_visit(server, box):
+    many = [(str(number), f"mail {number}") for number in range(25)]
+    server.replies = holding(*many)
+    box.visit()
+    with CaptureQueriesContext(connection) as asked:
+        box.visit()
+    statements = [one["sql"] for one in asked if "unnest" in one["sql"]]
+    assert (len(statements), len(box.stored)) == (1, 25)
+
+
+# --- email that is deleted in the CRM -------------------------------------------------------------
+
+
+def test_an_email_that_was_deleted_in_the_crm_does_not_come_back(server, box):
+    box.visit()
+    Email.objects.filter(subject="mail 1").delete()
+    for _ in range(2):
+        box.visit()
+    assert box.stored == ["mail 2", "mail 3"]
+    assert [one.subject for one in whereabouts.find(box.box, whereabouts.Search(), 9)] == [
+        "mail 3", "mail 2"
+    ]  # fmt: skip
+    assert overview(every=True)[0].emails == 2
+
+
+def test_an_email_that_was_deleted_in_the_crm_comes_back_when_somebody_wants_it(server, box):
+    box.visit()
+    Email.objects.all().delete()
+    wanted = tracking.track_now(box.box, "tests", item_id="a")
+    box.visit()
+    wanted.refresh_from_db()
+    assert (wanted.state, box.stored) == (TrackRequest.State.DONE, ["mail 1"])
+    assert wanted.email is not None
 
 
 # --- TLS ------------------------------------------------------------------------------------------
