@@ -771,6 +771,8 @@ class RemoteItem(models.Model):
     )
     #: It is stored, and has to be deleted on the server (F085).
     is_to_delete = models.BooleanField(default=False)
+    #: In so many visits. Not for ever: then it is no longer to be deleted.
+    deletions_refused = models.PositiveSmallIntegerField(db_default=0)
     linked_at = models.DateTimeField(db_default=Now(), editable=False)
     #: It is no longer in the mailbox: POP3 may give its id to another message then (RFC 1939).
     left_at = models.DateTimeField(null=True)

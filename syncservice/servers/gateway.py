@@ -4,13 +4,13 @@ Implementations inherit from nothing. All of them translate every foreign error 
 `FaultError` at their border and pass the suite in `tests/contracts/`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self
 
-from syncservice.domain.faults import Fault
+from syncservice.domain.faults import Fault, FaultError
 
 #: The folders that every mailbox has, as `page` names them; others go by the server's id.
 INBOX = "inbox"
@@ -67,6 +67,14 @@ class Gone:
     """An item that was moved or deleted since it was listed."""
 
     item_id: str
+
+
+class NotDeleted(FaultError):
+    """Some items were not deleted; the others that were to be deleted are gone."""
+
+    def __init__(self, fault: Fault, item_ids: Collection[str]) -> None:
+        super().__init__(fault)
+        self.item_ids = frozenset(item_ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +143,9 @@ class Incoming(Conversation, Protocol):
         """Return the items of the Inbox with this Message-ID (with its <>), or raise FaultError."""
 
     def delete(self, item_ids: Sequence[str]) -> None:
-        """Delete items for good, or raise FaultError. Those that are gone already are no fault.
+        """Delete items for good, or raise NotDeleted, or FaultError when nobody knows which are.
 
-        Some servers delete only when the conversation ends well: what is still listed in another
-        one has to be deleted again.
+        Those that are gone already are no fault.
         """
 
 

@@ -22,7 +22,7 @@ from typing import Self
 from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
 from syncservice.domain.message import FIRST_YEAR, LAST_YEAR
 from syncservice.servers import imap_replies as replies
-from syncservice.servers.gateway import INBOX, Fetched, Gone, Listed, NotFetched, Page
+from syncservice.servers.gateway import INBOX, Fetched, Gone, Listed, NotDeleted, NotFetched, Page
 from syncservice.servers.imap_connection import (
     ANSWER_BYTES,
     Connection,
@@ -145,10 +145,22 @@ class ImapIncoming:
         """Delete items for good, and nothing else that is marked as deleted.
 
         Without UIDPLUS a server deletes all that is marked. When another program has marked some,
-        nothing is deleted and FaultError raised.
+        nothing is deleted and NotDeleted raised.
         """
         if not item_ids:
             return
+        try:
+            self._delete(item_ids)
+        except FaultError as error:
+            fault = error.fault
+            is_refused = isinstance(error, Refused) and not fault.of_login
+            if is_refused and fault.nature is Nature.PERMANENT:  # of deleting: it has been read
+                fault = dataclasses.replace(fault, scope=Scope.EMAIL)
+            if fault.scope is not Scope.EMAIL:
+                raise
+            raise NotDeleted(fault, item_ids) from error
+
+    def _delete(self, item_ids: Sequence[str]) -> None:
         self._open(for_writing=True)
         uids = sorted({uid for item_id in item_ids if (uid := self._uid_of(item_id))})
         if not uids:

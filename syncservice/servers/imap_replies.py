@@ -86,22 +86,23 @@ LARGER_THAN_LISTED = Meaning(
     Scope.EMAIL,
     "the server sends far more for this message than the size it lists; look at it there",
 )
+#: What can't be deleted is of scope EMAIL: it is no reason to read the mailbox no longer.
 DELETE = Meaning(
     "not_deleted",
     Nature.TRANSIENT,
-    Scope.MAILBOX,
+    Scope.EMAIL,
     "the server would not delete email; look whether this account may",
 )
 READ_ONLY = Meaning(
     "read_only",
     Nature.PERMANENT,
-    Scope.MAILBOX,
+    Scope.EMAIL,
     "the server opens the Inbox for reading only; let this account delete there",
 )
 OTHERS_DELETED = Meaning(
     "others_deleted",
     Nature.TRANSIENT,
-    Scope.MAILBOX,
+    Scope.EMAIL,
     "another program marked messages as deleted, and without UIDPLUS they would go with ours; "
     "let it expunge them",
 )

@@ -24,7 +24,7 @@ from typing import Self
 from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
 from syncservice.domain.message import UnreadableMessage, parse
 from syncservice.servers import pop3_replies as replies
-from syncservice.servers.gateway import INBOX, Fetched, Gone, Listed, NotFetched, Page
+from syncservice.servers.gateway import INBOX, Fetched, Gone, Listed, NotDeleted, NotFetched, Page
 from syncservice.servers.mail_server import MailServer, Security
 from syncservice.servers.pop3_connection import Connection, TooLong
 from syncservice.servers.pop3_replies import Meaning, Refused, faults_translated
@@ -169,7 +169,7 @@ class Pop3Incoming:
         return tuple(found)
 
     def delete(self, item_ids: Sequence[str]) -> None:
-        """As `Incoming.delete`. What the server refuses is raised when the others are deleted.
+        """As `Incoming.delete`. What the server refuses keeps no other.
 
         A server deletes at QUIT and not before (RFC 1939 section 6), so the connection ends here,
         and one that is lost earlier has deleted nothing. Some servers allow no login soon after
@@ -186,7 +186,7 @@ class Pop3Incoming:
         goes_ahead = connection.pipelines and not self._one_by_one and len(numbers) > 1
         try:
             with faults_translated(self._server, replies.DELETION):
-                refusal = self._mark(connection, numbers, _AHEAD_MESSAGES if goes_ahead else 1)
+                refused = self._mark(connection, numbers, _AHEAD_MESSAGES if goes_ahead else 1)
         except FaultError as error:
             connection.drop()
             if not goes_ahead or _is_networks(error.fault):
@@ -197,10 +197,14 @@ class Pop3Incoming:
         except BaseException:
             connection.drop()
             raise
-        with faults_translated(self._server, replies.DELETION):
-            connection.end()
-        if refusal is not None:
-            raise refusal
+        try:
+            with faults_translated(self._server, replies.DELETION):
+                connection.end()
+        except Refused as error:
+            raise NotDeleted(error.fault, item_ids) from error  # which of them, it doesn't say
+        if refused:
+            kept = [one for one in item_ids if not refused.keys().isdisjoint(self._alike(one))]
+            raise NotDeleted(next(iter(refused.values())), kept)
 
     def _numbers_to_delete(self, connection: Connection, item_ids: Sequence[str]) -> list[int]:
         """Return the numbers that these messages have now, and twins of theirs, lest they come up.
@@ -211,14 +215,17 @@ class Pop3Incoming:
         names = Counter(chain(self._numbers.values(), *self._twins.values()))
         numbers: list[int] = []
         for item_id in dict.fromkeys(item_ids):
-            if item_id not in self._numbers:
-                continue
-            alike = [self._numbers[item_id], *self._twins.get(item_id, ())]
+            alike = self._alike(item_id)
             if any(names[number] > 1 for number in alike):
                 continue
-            if len(alike) == 1 or self._are_equal(connection, alike):
+            if len(alike) < 2 or self._are_equal(connection, alike):
                 numbers += alike
         return numbers
+
+    def _alike(self, item_id: str) -> list[int]:
+        """Return the numbers of the messages with this id; none: there is no such message."""
+        numbers = [self._numbers[item_id]] if item_id in self._numbers else []
+        return [*numbers, *self._twins.get(item_id, ())]
 
     def _are_equal(self, connection: Connection, numbers: Sequence[int]) -> bool:
         digests = set[bytes]()
@@ -239,19 +246,19 @@ class Pop3Incoming:
 
     def _mark(
         self, connection: Connection, numbers: Sequence[int], at_once: int
-    ) -> FaultError | None:
-        """Say which messages shall be deleted at QUIT; return what it said when it refused one."""
-        refusal = None
+    ) -> dict[int, Fault]:
+        """Say which messages shall be deleted at QUIT; return those that it refused, and why."""
+        refused: dict[int, Fault] = {}
         for start in range(0, len(numbers), at_once):
             some = numbers[start : start + at_once]
             connection.send(*(f"DELE {number}" for number in some))
-            for _ in some:
+            for number in some:
                 try:
                     with faults_translated(self._server, replies.DELETION):
                         connection.confirm()
                 except Refused as error:
-                    refusal = error
-        return refusal
+                    refused[number] = error.fault
+        return refused
 
     def _ask_all(
         self, items: Sequence[Listed], question: _Question

@@ -301,6 +301,14 @@ class Inbox:
                 self.claim.mailbox_id, Severity.WARNING, fault.code, fault.text, direction=EMAIL
             )
 
+    def are_kept(self, item_ids: Collection[str], fault: Fault) -> None:
+        """Take note that the server did not delete items, and tell it; often enough, it may."""
+        links = RemoteItem.objects.filter(mailbox=self.claim.mailbox_id, item_id__in=item_ids)
+        with fenced(self.claim):
+            links.update(deletions_refused=F("deletions_refused") + 1)
+            links.filter(deletions_refused__gte=self.item_attempts).update(is_to_delete=False)
+            self.tell_of(fault)
+
     def are_deleted(self, item_ids: Sequence[str]) -> None:
         with fenced(self.claim):
             RemoteItem.objects.filter(mailbox=self.claim.mailbox_id, item_id__in=item_ids).update(

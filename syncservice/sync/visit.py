@@ -29,6 +29,7 @@ from syncservice.servers.gateway import (
     Gone,
     Incoming,
     Listed,
+    NotDeleted,
     NotFetched,
     Organised,
 )
@@ -170,15 +171,17 @@ def _delete_stored(gateway: Incoming, inbox: Inbox) -> None:
     """Delete on the server what is in the CRM, where its owner wants that (F085).
 
     It is committed before: killed in between, the next visit deletes it. What the CRM declined
-    stays on the server.
+    stays on the server. When the server refuses some, the next visit goes on.
     """
     while item_ids := inbox.to_delete(DELETED_AT_ONCE):
         try:
             gateway.delete(item_ids)
-        except FaultError as error:
+        except NotDeleted as error:
+            inbox.are_deleted([one for one in item_ids if one not in error.item_ids])
             if error.fault.scope is not Scope.EMAIL:
                 raise
-            inbox.tell_of(error.fault)  # the server keeps some for good
+            inbox.are_kept(error.item_ids, error.fault)
+            return
         inbox.are_deleted(item_ids)
 
 

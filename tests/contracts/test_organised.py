@@ -19,6 +19,7 @@ from syncservice.servers.gateway import (
     Fetched,
     Incoming,
     MailFolder,
+    NotDeleted,
     Organised,
     Page,
 )
@@ -248,9 +249,9 @@ def test_deleting_nothing_asks_nothing_and_many_go_by_the_hundred(world, gateway
 def test_one_message_that_cannot_be_deleted_keeps_no_other(world, gateway):
     stuck, *others = world.people.deliver_many((ADDRESS, mime("one")) for _ in range(102))
     world.people.add_fault(Fault(kind="message", code="ErrorCannotDeleteObject", item_id=stuck))
-    with pytest.raises(FaultError) as caught:
+    with pytest.raises(NotDeleted) as caught:
         gateway.delete([stuck, *others])
-    assert caught.value.fault.scope is Scope.EMAIL
+    assert (caught.value.fault.scope, caught.value.item_ids) == (Scope.EMAIL, {stuck})
     assert [one.id for one in world.people.items(ADDRESS, "inbox")] == [stuck]
 
 

@@ -9,11 +9,12 @@ from datetime import timedelta
 import pytest
 from django.db.models import F
 
-from syncservice.alerts.models import ItemFailure
-from syncservice.crm.models import Email
+from syncservice.alerts.models import Alert, ItemFailure
+from syncservice.crm.models import Email, Queue
 from syncservice.domain.faults import Nature, Scope
-from syncservice.mailboxes.models import EmailServerProfile
+from syncservice.mailboxes.models import ActMethod, EmailServerProfile
 from syncservice.servers import imap
+from tests import factories
 from tests.memory_gateway import mime
 from tests.servers.certificates import certificate
 from tests.servers.scripted_server import (
@@ -271,6 +272,37 @@ def test_what_was_read_is_not_asked_for_again(server, box):
     assert [command for command in server.commands if command.startswith("UID")] == [
         "UID SEARCH UID 4:*"
     ]
+
+
+PLAIN_IMAP = b"* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\n<tag> OK done"
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        (
+            {"CAPABILITY": PLAIN_IMAP, "UID SEARCH DELETED": b"* SEARCH 1 9\r\n<tag> OK done"},
+            "others_deleted",
+        ),
+        ({"SELECT": b"* OK [UIDVALIDITY 7] x\r\n<tag> OK [READ-ONLY] x"}, "read_only"),
+        ({"UID STORE": b"<tag> NO [NOPERM] no"}, "no_permission"),
+        ({"UID STORE": b"<tag> NO no"}, "not_deleted"),
+    ],
+)
+def test_a_server_that_deletes_nothing_is_read_all_the_same(server, box, changes, code):
+    queue = Queue.objects.create(name="Sales", email_address="sales@hostile.test")
+    box.box = factories.mailbox(
+        owner=queue,
+        profile=box.box.profile,
+        delete_after_processing=True,
+        act_method=ActMethod.NONE,
+    )
+    server.replies |= changes
+    for _ in range(11):
+        assert box.visit().fault is None
+    assert (box.stored, box.is_on) == (MAILS, True)
+    assert Alert.objects.get().code == f"imap.{code}"
+    assert not box.box.remote_items.filter(is_to_delete=True).exists()
 
 
 # --- numberings -----------------------------------------------------------------------------------

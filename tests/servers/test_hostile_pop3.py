@@ -12,12 +12,12 @@ from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
 from syncservice.alerts import whereabouts
-from syncservice.alerts.models import ItemFailure
+from syncservice.alerts.models import Alert, ItemFailure
 from syncservice.alerts.overview import overview
 from syncservice.crm.models import Email, IncomingFilter, Queue, User
 from syncservice.domain.faults import Nature, Scope
 from syncservice.mailboxes import tracking
-from syncservice.mailboxes.models import ActMethod, EmailServerProfile, TrackRequest
+from syncservice.mailboxes.models import ActMethod, EmailServerProfile, RemoteItem, TrackRequest
 from syncservice.servers import pop3
 from tests import factories
 from tests.memory_gateway import mime
@@ -397,6 +397,38 @@ def test_what_has_left_is_found_by_one_statement_a_visit(server, box):
         box.visit()
     statements = [one["sql"] for one in asked if "unnest" in one["sql"]]
     assert (len(statements), len(box.stored)) == (1, 25)
+
+
+# --- deletions that are refused -------------------------------------------------------------------
+
+
+def test_what_a_server_did_not_delete_is_deleted_by_a_later_visit(server):
+    box = tidied(server)
+    server.replies = {**holding(("1", "first"), ("2", "second")), "DELE 1": b"-ERR locked"}
+    assert box.visit().fault is None
+    server.replies = holding(("1", "first"))
+    box.visit()
+    assert server.commands.count("DELE 1") == 2
+    assert not RemoteItem.objects.filter(left_at=None).exists()
+    assert Alert.objects.get().code == "pop3.not_deleted"
+
+
+def test_a_uidl_that_comes_again_beside_a_refused_deletion_is_not_deleted_unread(server):
+    box = tidied(server)
+    server.replies = {**holding(("1", "first"), ("2", "second")), "DELE 1": b"-ERR locked"}
+    box.visit()
+    server.replies = holding(("1", "first"), ("2", "third"))
+    box.visit()
+    assert "third" in box.stored
+
+
+def test_a_server_that_never_deletes_a_message_is_asked_for_some_visits_only(server):
+    box = tidied(server)
+    server.replies = {**holding(("1", "first")), "DELE 1": b"-ERR read only"}
+    for _ in range(8):
+        assert box.visit().fault is None
+    assert server.commands.count("DELE 1") == 5
+    assert (box.stored, box.is_on) == (["first"], True)
 
 
 # --- email that is deleted in the CRM -------------------------------------------------------------

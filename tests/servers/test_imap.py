@@ -7,7 +7,15 @@ from datetime import UTC, datetime
 import pytest
 
 from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
-from syncservice.servers.gateway import SENT_ITEMS, Fetched, Gone, Listed, NotFetched, Page
+from syncservice.servers.gateway import (
+    SENT_ITEMS,
+    Fetched,
+    Gone,
+    Listed,
+    NotDeleted,
+    NotFetched,
+    Page,
+)
 from syncservice.servers.imap import ImapIncoming
 from syncservice.servers.mail_server import MailServer, Security
 from tests.memory_gateway import fault as some_fault
@@ -19,6 +27,7 @@ from tests.servers.scripted_server import CLOSE, IMAP, SILENCE, Reply, giving, s
 T, TH, P, R = Nature.TRANSIENT, Nature.THROTTLED, Nature.PERMANENT, Nature.RESYNC
 EMAIL, MAILBOX, PROFILE = Scope.EMAIL, Scope.MAILBOX, Scope.PROFILE
 PLAIN_IMAP = "imap_capability = IMAP4rev1"
+READ_ONLY = b"* OK [UIDVALIDITY 7] x\r\n<tag> OK [READ-ONLY] x"
 needs_dovecot = pytest.mark.skipif(not HAS_IMAP, reason=WITHOUT_IMAP)
 
 
@@ -222,7 +231,7 @@ def test_without_uidplus_nothing_is_deleted_beside_what_another_program_marked(p
             gateway.delete([ours])
         assert [item.item_id for item in gateway.page("", 10).items] == [marked, ours]
     fault = caught.value.fault
-    assert (fault.code, fault.nature, fault.scope) == ("imap.others_deleted", T, MAILBOX)
+    assert (fault.code, fault.nature, fault.scope) == ("imap.others_deleted", T, EMAIL)
     assert flags(plain_post, "marked") == [rb"\Deleted", b""]
 
 
@@ -284,23 +293,28 @@ def test_the_inbox_is_opened_for_writing_only_to_delete():
 
 
 @pytest.mark.parametrize(
-    ("changes", "code", "nature"),
+    ("changes", "code", "nature", "scope"),
     [
-        ({"SELECT": b"* OK [UIDVALIDITY 7] x\r\n<tag> OK [READ-ONLY] x"}, "read_only", P),
-        ({"SELECT": b"<tag> NO no"}, "inbox_refused", T),
-        ({"UID STORE": b"<tag> NO no"}, "not_deleted", T),
-        ({"UID STORE": b"<tag> NO [OVERQUOTA] full"}, "over_quota", P),
-        ({"UID EXPUNGE": b"<tag> NO [NOPERM] no"}, "no_permission", P),
-        ({"SELECT": b"* OK [UIDVALIDITY 8] x\r\n<tag> OK x"}, "uidvalidity_changed", R),
+        ({"SELECT": READ_ONLY}, "read_only", P, EMAIL),
+        ({"SELECT": b"<tag> NO no"}, "inbox_refused", T, MAILBOX),
+        ({"SELECT": b"<tag> NO [NOPERM] no"}, "no_permission", P, EMAIL),
+        ({"UID STORE": b"<tag> NO no"}, "not_deleted", T, EMAIL),
+        ({"UID STORE": b"<tag> NO [OVERQUOTA] full"}, "over_quota", P, EMAIL),
+        ({"UID STORE": b"<tag> NO [UNAVAILABLE] later"}, "unavailable", T, PROFILE),
+        ({"UID EXPUNGE": b"<tag> NO [NOPERM] no"}, "no_permission", P, EMAIL),
+        ({"SELECT": b"* OK [UIDVALIDITY 8] x\r\n<tag> OK x"}, "uidvalidity_changed", R, MAILBOX),
     ],
 )
-def test_what_cannot_be_deleted_is_a_fault(changes, code, nature):
+def test_what_cannot_be_deleted_is_a_fault_and_no_reason_not_to_read(changes, code, nature, scope):
     with scripted(IMAP, changes) as running, ImapIncoming(running.server()) as gateway:
         gateway.page("", 10)
         with pytest.raises(FaultError) as caught:
             gateway.delete(["7.1"])
         fault = caught.value.fault
-        assert (fault.code, fault.nature, fault.scope) == (f"imap.{code}", nature, MAILBOX)
+        assert (fault.code, fault.nature, fault.scope) == (f"imap.{code}", nature, scope)
+        if scope is EMAIL:
+            assert isinstance(caught.value, NotDeleted)
+            assert caught.value.item_ids == {"7.1"}
         if nature is not R:
             assert gateway.page("", 10).items
 

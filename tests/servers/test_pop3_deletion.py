@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from syncservice.domain.faults import FaultError, Scope
-from syncservice.servers.gateway import SENT_ITEMS, Fetched
+from syncservice.servers.gateway import SENT_ITEMS, Fetched, NotDeleted
 from syncservice.servers.mail_server import MailServer, Security
 from syncservice.servers.pop3 import Pop3Incoming, login_name
 from tests.memory_gateway import mime
@@ -133,14 +133,16 @@ def test_a_deletion_that_is_not_confirmed_is_a_fault(capa, changes, code, quits)
         assert running.commands.count("QUIT") == quits  # not by the end of the conversation either
 
 
-def test_a_message_that_may_not_be_deleted_keeps_no_other():
+@both_ways
+def test_a_message_that_may_not_be_deleted_keeps_no_other(capa):
     with (
-        scripted(THREE, {"DELE 1": b"-ERR read only"}) as running,
+        scripted(THREE, {**capa, "DELE 1": b"-ERR read only"}) as running,
         Pop3Incoming(running.server()) as gateway,
-        pytest.raises(FaultError) as caught,
+        pytest.raises(NotDeleted) as caught,
     ):
         gateway.delete(["a", "b"])
     assert running.commands[-2:] == ["DELE 2", "QUIT"]
+    assert caught.value.item_ids == {"a"}
     assert (caught.value.fault.scope, "read only" in caught.value.fault.text) == (Scope.EMAIL, True)
 
 
@@ -176,6 +178,16 @@ def test_a_copy_with_the_same_name_does_not_outlive_its_twin():
         with Pop3Incoming(running.server()) as gateway:
             gateway.delete(["a"])
         assert deleted(running.commands) == ["DELE 1", "DELE 3"]
+
+
+def test_a_copy_that_may_not_be_deleted_keeps_its_twin_listed():
+    with (
+        scripted(TWINS, {"DELE 3": b"-ERR no"}) as running,
+        Pop3Incoming(running.server()) as gateway,
+        pytest.raises(NotDeleted) as caught,
+    ):
+        gateway.delete(["a", "b"])
+    assert caught.value.item_ids == {"a"}
 
 
 @pytest.mark.parametrize("other", [b"+OK\r\nSubject: two\r\n\r\n2\r\n.", b"-ERR no"])

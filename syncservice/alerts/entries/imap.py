@@ -160,8 +160,7 @@ ENTRIES = {
         meaning=_("Email that was processed cannot be deleted from the mailbox."),
         cause=_("The mail server opens the Inbox for reading only."),
         remedy=_(
-            "Let this account delete email there, or switch off that processed email is deleted. "
-            "Then test and enable the mailbox."
+            "Let this account delete email there, or switch off that processed email is deleted."
         ),
     ),
     "imap.others_deleted": Entry(

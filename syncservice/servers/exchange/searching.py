@@ -16,7 +16,7 @@ from exchangelib.properties import ItemId
 from exchangelib.services import DeleteItem, FindItem
 from exchangelib.util import create_element
 
-from syncservice.domain.faults import FaultError, Scope
+from syncservice.domain.faults import Fault, FaultError, Scope
 from syncservice.servers.exchange.answers import (
     LISTED,
     Answers,
@@ -31,7 +31,7 @@ from syncservice.servers.exchange.faults import (
     faults_of_mailbox,
     faults_translated,
 )
-from syncservice.servers.gateway import INBOX, Listed
+from syncservice.servers.gateway import INBOX, Listed, NotDeleted
 
 #: More ids make one request run into the server's time limit: each is an operation of its own.
 _BATCH = 100
@@ -88,10 +88,10 @@ def find_message(conversation: Conversation, message_id: str) -> tuple[Listed, .
 def delete_items(conversation: Conversation, item_ids: Sequence[str]) -> None:
     """Move items to Deleted Items, or raise FaultError; those that are gone already are no fault.
 
-    One that can't be deleted keeps no other from it: its fault is raised at the end.
+    One that can't be deleted keeps no other from it: NotDeleted is raised at the end.
     """
     service = _Deleted(account=conversation.account, chunk_size=_BATCH)
-    refused: FaultError | None = None
+    refused: dict[str, Fault] = {}
     with faults_translated():
         answers = service.call(
             items=[ItemId(id=item_id) for item_id in item_ids],
@@ -102,11 +102,11 @@ def delete_items(conversation: Conversation, item_ids: Sequence[str]) -> None:
             affected_task_occurrences=SPECIFIED_OCCURRENCE_ONLY,
             suppress_read_receipts=True,  # else its sender is told "deleted without being read"
         )
-        for answer in answers:
+        for item_id, answer in zip(item_ids, answers, strict=False):  # in their order
             if isinstance(answer, EWSError) and not isinstance(answer, ErrorItemNotFound):
                 fault = fault_of_item(fault_of_ews_error(answer), is_items_own=True)
                 if fault.scope is not Scope.EMAIL:
                     raise FaultError(fault) from answer  # it would meet the next request too
-                refused = FaultError(fault)
-    if refused is not None:
-        raise refused
+                refused[item_id] = fault
+    if refused:
+        raise NotDeleted(next(iter(refused.values())), refused)
