@@ -28,7 +28,10 @@ from syncservice.domain.mime_parts import (
 )
 from syncservice.domain.mime_text import Warnings, header_text, on_one_line, parameters, unfolded
 
-__all__ = ["Message", "MessageAttachment", "Party", "Role", "UnreadableMessage", "parse"]
+__all__ = [
+    *("Message", "MessageAttachment", "Party", "Role", "UnreadableMessage"),
+    *("message_id_in", "parse"),
+]
 
 
 class UnreadableMessage(ValueError):
@@ -131,6 +134,14 @@ def parse(mime: bytes) -> Message:
         warnings=tuple(warnings.sentences),
         fingerprint=_fingerprint(parties, sent_at, subject, content),
     )
+
+
+def message_id_in(header: bytes) -> str:
+    """Return the Message-ID in a header; '' when there is none."""
+    try:
+        return parse(header).message_id
+    except UnreadableMessage:
+        return ""
 
 
 def _header_repaired(mime: bytes, warnings: Warnings) -> bytes:

@@ -13,14 +13,14 @@ import dataclasses
 import re
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Self
 
 from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
-from syncservice.domain.message import FIRST_YEAR, LAST_YEAR
+from syncservice.domain.message import FIRST_YEAR, LAST_YEAR, message_id_in
 from syncservice.servers import imap_replies as replies
 from syncservice.servers.gateway import INBOX, Fetched, Gone, Listed, NotDeleted, NotFetched, Page
 from syncservice.servers.imap_connection import (
@@ -139,7 +139,24 @@ class ImapIncoming:
     def find(self, message_id: str) -> tuple[Listed, ...]:
         if not (message_id.isascii() and message_id.isprintable()):
             return ()  # no search can be told of such a one
-        return self._list(sorted(self._search("HEADER", "Message-ID", quoted(message_id))))
+        if not re.fullmatch("<.+>", message_id):
+            return ()
+        found = self._search("HEADER", "Message-ID", quoted(message_id))
+        wanted = message_id_in(b"Message-ID: %s\r\n\r\n" % message_id.encode())
+        return self._list(sorted(self._called(wanted, found)))
+
+    def _called(self, message_id: str, uids: Iterable[int]) -> Iterator[int]:
+        """Yield those of `uids` with this Message-ID; a search finds what holds it in any case."""
+        for some in _uid_sets(sorted(uids)):
+            told = self._told(
+                replies.LIST,
+                *("UID", "FETCH", some, "(UID BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])"),
+                literal_bytes=ANSWER_BYTES,
+            )
+            for uid, facts in self._by_uid(told).items():
+                headers = (text for name, text in facts.items() if name.startswith("BODY["))
+                if message_id_in(next(headers, b"")) == message_id:
+                    yield uid
 
     def delete(self, item_ids: Sequence[str]) -> None:
         """Delete items for good, and nothing else that is marked as deleted.
@@ -284,11 +301,14 @@ class ImapIncoming:
         *words: str | bytes,
         for_writing: bool = False,
         line_bytes: int = ANSWER_BYTES,
+        literal_bytes: int = 0,
     ) -> Told:
         """Give a command in the open Inbox; `meaning` is that of a no."""
         connection = self._open(for_writing=for_writing)
         self._ask()
-        return self._say(connection, meaning, *words, line_bytes=line_bytes)
+        return self._say(
+            connection, meaning, *words, line_bytes=line_bytes, literal_bytes=literal_bytes
+        )
 
     def _say(
         self,

@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Self
 
 from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
-from syncservice.domain.message import UnreadableMessage, parse
+from syncservice.domain.message import message_id_in
 from syncservice.servers import pop3_replies as replies
 from syncservice.servers.gateway import INBOX, Fetched, Gone, Listed, NotDeleted, NotFetched, Page
 from syncservice.servers.mail_server import MailServer, Security
@@ -162,7 +162,7 @@ class Pop3Incoming:
                     raise FaultError(answer)  # more than a bad message now and then
             elif isinstance(answer, Fetched):
                 answered += 1
-                if _message_id_in(answer.mime) == message_id:
+                if message_id_in(answer.mime) == message_id:
                     found.append(item)
         if faults and not answered:
             raise FaultError(faults[0])
@@ -464,13 +464,6 @@ def login_name(host: str, username: str) -> str:
     """
     is_gmail = host.lower().rstrip(".") in _GMAIL
     return f"recent:{username}" if is_gmail and not username.startswith("recent:") else username
-
-
-def _message_id_in(header: bytes) -> str:
-    try:
-        return parse(header).message_id
-    except UnreadableMessage:
-        return ""
 
 
 def _most_bytes(item: Listed) -> int:

@@ -192,6 +192,8 @@ def test_mail_is_found_by_its_message_id(post):
         assert (other.item_id, bool(one.size)) == (twin, True)
         assert [item.item_id for item in gateway.find('<"a\\\\b c"@x.test>')] == [odd]
         assert gateway.find("<@x.test>") == ()
+        assert gateway.find("<2@X.test>") == ()  # a search finds it
+        assert [gateway.find(part) for part in ("<2@x", "2@x.test", "<", "", "<>")] == [()] * 5
         assert gateway.find("<2@x.test>\r\nx NOOP") == ()
         assert gateway.find("<ü@x.test>") == ()
 
