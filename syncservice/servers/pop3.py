@@ -89,7 +89,10 @@ class Pop3Incoming:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._hang_up()
+        if kind is None:
+            self._hang_up()
+        else:  # at QUIT some servers delete what was fetched (EXPIRE 0, RFC 2449 section 6.7)
+            self._drop()
 
     def page(self, cursor: str, limit: int, folder: str = INBOX) -> Page:
         if folder != INBOX:
