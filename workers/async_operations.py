@@ -10,6 +10,7 @@ from uuid import uuid4
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from syncservice.alerts import alert_mail, alerts, watch
@@ -253,11 +254,10 @@ def apply_retention() -> None:
     What is too much for one run the next goes on with.
     """
     alerts.end_outlived()
-    at_rest = ItemFailure.objects.exclude(state=ItemFailure.State.RETRYING)
     log.info(
         "retention.applied",
         visits=_delete_older(VisitStatistics.objects, "finished_at", settings.STATISTICS_DAYS),
-        item_failures=_delete_older(at_rest, "last_seen_at", settings.ITEM_FAILURE_DAYS),
+        item_failures=_delete_older(_at_rest(), "last_seen_at", settings.ITEM_FAILURE_DAYS),
         alerts=_delete_older(Alert.objects, "ended_at", settings.ALERT_DAYS),
         declined=_delete_older(_forgettable(), "declined_at", settings.DECLINED_DAYS),
         track_requests=_delete_older(TrackRequest.objects, "ended_at", settings.DECLINED_DAYS),
@@ -265,10 +265,21 @@ def apply_retention() -> None:
     )
 
 
+#: POP3 lists all its messages at every visit: what is forgotten would come again.
+_OVER_POP3 = Q(mailbox__profile__server_type=EmailServerProfile.ServerType.POP3_SMTP)
+
+
+def _at_rest() -> Any:
+    """Return failures that may be forgotten."""
+    State = ItemFailure.State
+    return ItemFailure.objects.exclude(
+        Q(state=State.RETRYING) | (_OVER_POP3 & Q(state=State.DISMISSED))
+    )
+
+
 def _forgettable() -> Any:
-    """Return decisions that may be forgotten: POP3 lists its messages at every visit."""
-    pop3 = EmailServerProfile.ServerType.POP3_SMTP
-    return DeclinedItem.objects.exclude(mailbox__profile__server_type=pop3)
+    """Return decisions that may be forgotten."""
+    return DeclinedItem.objects.exclude(_OVER_POP3, left_at=None)
 
 
 def _delete_older(rows: Any, moment: str, days: int) -> int:

@@ -13,7 +13,13 @@ from syncservice.alerts import alerts, item_failures, watch
 from syncservice.alerts.models import Alert, ItemFailure, Severity
 from syncservice.crm.models import User
 from syncservice.mailboxes import administration
-from syncservice.mailboxes.models import ChangeRecord, Mailbox, Schedule
+from syncservice.mailboxes.models import (
+    ChangeRecord,
+    DeclinedItem,
+    EmailServerProfile,
+    Mailbox,
+    Schedule,
+)
 from tests import factories
 from workers import async_operations
 
@@ -204,6 +210,31 @@ def test_a_dismissed_failure_is_on_no_list_and_ends_with_its_time(failure, setti
     ItemFailure.objects.update(last_seen_at=Now() - timedelta(days=11))
     async_operations.apply_retention()
     assert not ItemFailure.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_over_pop3_a_dismissed_failure_stays_while_its_message_is_listed(failure, settings):
+    """Else it would fail again."""
+    settings.ITEM_FAILURE_DAYS = 10
+    EmailServerProfile.objects.update(server_type=EmailServerProfile.ServerType.POP3_SMTP)
+    item_failures.dismiss([failure.pk])
+    for state, kept in ((ItemFailure.State.DISMISSED, 1), (ItemFailure.State.GONE, 0)):
+        ItemFailure.objects.update(last_seen_at=Now() - timedelta(days=11), state=state)
+        async_operations.apply_retention()
+        assert ItemFailure.objects.count() == kept
+
+
+@pytest.mark.django_db(transaction=True)
+def test_over_pop3_a_decision_stays_while_its_message_is_listed(failure, settings):
+    settings.DECLINED_DAYS = 10
+    EmailServerProfile.objects.update(server_type=EmailServerProfile.ServerType.POP3_SMTP)
+    for item_id, left_at in (("here", None), ("left", Now())):
+        DeclinedItem.objects.create(
+            mailbox=failure.mailbox, item_id=item_id, reason=DeclinedItem.Why.NONE_WANTED,
+            left_at=left_at, declined_at=Now() - timedelta(days=11),
+        )  # fmt: skip
+    async_operations.apply_retention()
+    assert [item.item_id for item in DeclinedItem.objects.all()] == ["here"]
 
 
 def test_an_administrator_sees_that_a_message_failed_and_not_its_subject(failure, admin_client):
