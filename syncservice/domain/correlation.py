@@ -7,6 +7,7 @@ Message-IDs are borrowed and tokens wrap around.
 import base64
 import binascii
 import enum
+import math
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable
@@ -180,7 +181,8 @@ class Correspondence:
         """Find the email whose index the message's own goes on from: each answer adds to it.
 
         A parent that is missing leaves a grandparent, the nearest; without any, the email that
-        shares most of the way with it, then the newest.
+        shares most of the way with it, then the newest. What it goes on from is believed against a
+        wrong clock; any other has to be earlier, or two answers would answer each other.
         """
         index = message.conversation_index
         if len(index) < _ROOT + _STEP:
@@ -188,8 +190,8 @@ class Correspondence:
         known = [
             one
             for one in _others(self._by_base.get(index[:_ROOT], ()), message)
-            if (len(one.conversation_index) < len(index) or not _is_later(one, message))
-            and not _goes_on_from(one.conversation_index, index)
+            if _goes_on_from(index, one.conversation_index)
+            or (_place(one) < _place(message) and not _goes_on_from(one.conversation_index, index))
         ]
         return max(
             known,
@@ -247,6 +249,12 @@ def _nearness(letter: Letter, index: bytes) -> tuple[int, int]:
     common = 0
     one = letter.conversation_index
     for place in range(_ROOT, min(len(one), len(index)), _STEP):
+def _place(letter: Letter) -> tuple[float, str, UUID]:
+    """Return its place in one order of all letters; one without a date comes now."""
+    at = letter.at.timestamp() if letter.at else math.inf
+    return at, letter.message_id, letter.id
+
+
         if one[place : place + _STEP] != index[place : place + _STEP]:
             break
         common += 1

@@ -321,6 +321,18 @@ A, B, C = STEPS
             id="the index is believed against a wrong clock",
         ),
         pytest.param(
+        pytest.param(
+            [indexed(1, B, hour=1)], message(conversation_index=index(A, C)), None,
+            id="a shorter index of another branch is not believed against the clock",
+        ),
+        pytest.param(
+            [indexed(1, B, hour=-1)], message(conversation_index=index(A, C)), 1,
+            id="but an earlier one is found when nothing nearer is known",
+        ),
+        pytest.param(
+            [indexed(1, B, hour=0)], message(conversation_index=index(A)), None,
+            id="of two answers in one second only the second answers the first",
+        ),
             [letter(1, conversation_index=b"\1" + ROOT[1:])],
             message(conversation_index=index(A)), None,
             id="another conversation",
@@ -332,6 +344,14 @@ def test_by_conversation_index(known: list[Letter], one: Letter, number: int | N
 
 
 @pytest.mark.parametrize(
+@pytest.mark.parametrize("hours", [(1, 0), (0, 0)], ids=["another branch", "one second"])
+def test_of_two_answers_one_at_most_answers_the_other(hours: tuple[int, int]) -> None:
+    """Their question is not in the CRM."""
+    two = indexed(1, A, C, hour=hours[1]), indexed(2, B, hour=hours[0])
+    found = [answered([one], other) for one, other in (two, two[::-1])]
+    assert found.count(None) == 1
+
+
     ("header", "expected"),
     [
         pytest.param("", b"", id="none"),

@@ -193,7 +193,7 @@ def _index_ancestors(mail: Mail) -> list[Mail]:
 
 
 def _of_conversation(mail: Mail, known: Iterable[Mail]) -> list[Mail]:
-    """Return those with the same beginning of an index that were written before, by it or Date."""
+    """Return those of the same conversation that were written before, by their index or Date."""
     if len(mail.index) <= 22:
         return []
     return [
@@ -201,7 +201,7 @@ def _of_conversation(mail: Mail, known: Iterable[Mail]) -> list[Mail]:
         for one in known
         if one is not mail
         and one.index[:22] == mail.index[:22]
-        and (len(one.index) < len(mail.index) or one.at < mail.at)
+        and (one.at < mail.at or (one.index != mail.index and mail.index.startswith(one.index)))
     ]
 
 
