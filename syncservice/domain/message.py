@@ -73,6 +73,7 @@ class Message:
     delivered_to: tuple[str, ...]  # addresses on the envelope, as servers on the way noted them
     warnings: tuple[str, ...]
     fingerprint: str  # the same for one mail in two mailboxes, whatever transport did to it
+    received_at: datetime | None = None  # UTC, as the last server on its way noted; None: none did
 
     @property
     def sender(self) -> Party | None:
@@ -133,6 +134,7 @@ def parse(mime: bytes) -> Message:
         delivered_to=tuple(dict.fromkeys(reader.envelope())),
         warnings=tuple(warnings.sentences),
         fingerprint=_fingerprint(parties, sent_at, subject, content),
+        received_at=_moment(reader.last_stamp(), Warnings()),
     )
 
 
@@ -210,6 +212,11 @@ class _HeaderReader:
                 for found in addresses_in(self._unfolded(value)):
                     if found.address:
                         yield on_one_line(found.address)
+
+    def last_stamp(self) -> str:
+        """Return the date that the last server on the way wrote, in the first Received."""
+        received = headers(self.root, "received")[:1]
+        return "".join(unfolded(value, "", Warnings()).rpartition(";")[2] for value in received)
 
     def _senders(self) -> Iterable[Party]:
         """Yield the authors; without From whoever sent for them; else the words in their place."""

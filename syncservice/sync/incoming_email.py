@@ -10,7 +10,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from importlib.resources import files
 from typing import Any, assert_never
@@ -485,10 +485,16 @@ class Inbox:
 
         The Message-ID alone won't do: strangers choose it, and a different mail that borrows a
         known one must not be swallowed. The fingerprint alone won't do without a date: two equal
-        notes may be two messages, so then the server's item counts.
+        notes may be two messages, so then the moment counts at which it came, or else the server's
+        item, which may get another id.
         """
+        parts: tuple[str, ...]
+        came_at = fetched.received_at or message.received_at
         if message.message_id or message.sent_at:
             parts = (message.message_id, message.fingerprint)
+        elif came_at:
+            moment = came_at.astimezone(UTC).isoformat()
+            parts = (str(self.claim.mailbox_id), message.fingerprint, moment)
         else:
             parts = (str(self.claim.mailbox_id), fetched.item_id)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -337,6 +337,16 @@ def test_another_numbering_lists_the_inbox_once_more_and_stores_nothing_twice(se
     assert box.cursor == "8:4"
 
 
+def test_another_numbering_doubles_no_mail_without_id_and_date(server, box):
+    note = b"From: a@b.test\r\nTo: ann@hostile.test\r\nSubject: note\r\n\r\nhello\r\n"
+    server.replies |= {"UID SEARCH": b"* SEARCH 1" + DONE, "UID FETCH": giving({1: note})}
+    box.visit()
+    server.replies["EXAMINE"] = b"* OK [UIDVALIDITY 8] anew" + DONE
+    box.visit()  # learns of it
+    box.visit_until_done()
+    assert (box.cursor, Email.objects.count()) == ("8:1", 1)
+
+
 def test_a_server_that_numbers_anew_at_every_command_is_left_alone_after_one_try(server, box):
     box.visit()
     for number in (8, 9):

@@ -399,6 +399,27 @@ def test_what_has_left_is_found_by_one_statement_a_visit(server, box):
     assert (len(statements), len(box.stored)) == (1, 25)
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "emails"),
+    [
+        pytest.param("17:02:03 +0200", "15:02:03 +0000", 1, id="of one moment"),
+        pytest.param("17:02:03 +0200", "17:02:04 +0200", 2, id="of two"),
+        pytest.param("", "", 2, id="of none, where nobody can tell"),
+    ],
+)
+def test_a_mail_without_id_and_date_is_one_under_another_uidl_when_it_came_at_one_moment(
+    server, box, first, second, emails
+):
+    for uidl, time in (("x", first), ("y", second)):
+        note = b"From: a@b.test\r\nTo: ann@hostile.test\r\nSubject: note\r\n\r\nhello\r\n"
+        if time:
+            came = f"Received: from x by y (z; w)\r\n\tid 7; Mon, 1 Jul 2024 {time} (CEST)\r\n"
+            note = came.encode() + b"Received: from a by x; once\r\n" + note
+        server.replies = {**holding((uidl, None)), "RETR 1": b"+OK\r\n" + note + b"."}
+        box.visit()
+    assert Email.objects.count() == emails
+
+
 # --- deletions that are refused -------------------------------------------------------------------
 
 

@@ -23,7 +23,7 @@ from syncservice.mailboxes.models import (
     VisitStatistics,
 )
 from syncservice.mailboxes.schedule import Claim, ClaimLost
-from syncservice.servers.gateway import Listed
+from syncservice.servers.gateway import Fetched, Listed
 from syncservice.sync import incoming_email
 from syncservice.sync import outcome as outcomes
 from syncservice.sync.incoming_email import Inbox
@@ -135,11 +135,21 @@ def test_another_message_that_borrows_a_message_id_is_stored_too(server, box):
     assert subjects() == ["invoice", "not the invoice"]
 
 
-def test_two_equal_notes_without_id_and_date_are_two_messages(server, box):
+@pytest.mark.parametrize(
+    ("came_at", "emails"),
+    [
+        pytest.param([RECEIVED, RECEIVED + timedelta(seconds=1)], 2, id="at two moments"),
+        pytest.param([None, None], 2, id="nobody knows when"),
+        pytest.param([RECEIVED, RECEIVED], 1, id="at one moment: its item got another id"),
+    ],
+)
+def test_two_equal_notes_without_id_and_date_are_two_messages_unless_they_came_at_once(
+    box, came_at, emails
+):
     note = b"From: ann@customer.test\nSubject: note\n\ntext\n"
-    server.deliver(note, note)
-    run(server, factories.claim(box))
-    assert subjects() == ["note", "note"]
+    for number, moment in enumerate(came_at):
+        Inbox(factories.claim(box), 5).store([Fetched(str(number), note, moment)])
+    assert (Email.objects.count(), RemoteItem.objects.count()) == (emails, 2)
 
 
 def test_mail_from_before_the_watermark_is_left_alone(box):
