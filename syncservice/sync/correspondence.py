@@ -35,8 +35,8 @@ from syncservice.mailboxes.models import DeclinedItem
 
 #: The first numbers of PostgreSQL's advisory locks say what they are for.
 _MESSAGES, _ADDRESSES = 0x5E1F, 0x5E20
-#: Names that a batch locks, its own and the nearest that it answers: PostgreSQL has room for 6,400
-#: locks of all transactions together.
+#: Names that a batch locks, unless its own and the nearest that each message answers are more:
+#: PostgreSQL has room for 6,400 locks of all transactions together.
 _MOST_LOCKS = 256
 #: Emails with one token or of one conversation that are compared; the newest.
 _MOST_KNOWN = 200
@@ -52,14 +52,18 @@ _FACTS = ("owner_id", "regarding_account_id", "regarding_contact_id", "regarding
 def lock(letters: Iterable[tuple[Letter, str]]) -> None:
     """Lock what messages say of each other until the transaction ends: the nearest, if it is much.
 
-    Each comes with its identity: that is its name when it has no other.
+    Each comes with its identity: that is its name when it has no other. The name of what a message
+    answers directly is always locked. (Locks of a few thousand hashes would need no limit, but two
+    batches would always have one in common.)
     """
     known = list(letters)
-    own = {name for letter, identity in known for name in letter.names or (identity,)}
-    by_distance = zip_longest(*(letter.answers for letter, _ in known), fillvalue="")
-    answered = dict.fromkeys(name for names in by_distance for name in names if name)
-    room = max(0, _MOST_LOCKS - len(own))
-    _lock(_MESSAGES, own | set(list(answered)[:room]))
+    names = {name for letter, identity in known for name in letter.names or (identity,)}
+    names.update(name for letter, _ in known for name in letter.answers[:1])
+    by_distance = zip_longest(*(letter.answers[1:] for letter, _ in known), fillvalue="")
+    further = dict.fromkeys(name for each in by_distance for name in each if name not in names)
+    further.pop("", None)
+    room = max(0, _MOST_LOCKS - len(names))
+    _lock(_MESSAGES, names | set(list(further)[:room]))
 
 
 def lock_addresses(addresses: Iterable[str]) -> None:

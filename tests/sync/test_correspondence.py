@@ -10,11 +10,15 @@ from itertools import count
 from uuid import UUID
 
 import pytest
-from django.db import connection
+from django.core.management import call_command
+from django.db import connection, transaction
 from django.db.models.functions import Now
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from syncservice.alerts.models import ItemFailure
 from syncservice.crm.models import (
+    Account,
     ActivityParty,
     Contact,
     Email,
@@ -23,8 +27,9 @@ from syncservice.crm.models import (
     QueueItem,
     User,
 )
-from syncservice.domain.correlation import Method, conversation_base
-from syncservice.mailboxes import schedule
+from syncservice.domain.correlation import Letter, Method, Switches, conversation_base
+from syncservice.domain.smart_matching import SmartMatching
+from syncservice.mailboxes import administration, schedule
 from syncservice.mailboxes.models import (
     DeclinedItem,
     Lane,
@@ -34,10 +39,12 @@ from syncservice.mailboxes.models import (
     Schedule,
 )
 from syncservice.mailboxes.schedule import Claim
+from syncservice.servers.gateway import SENT_ITEMS
+from syncservice.sync import correspondence
 from syncservice.sync.incoming_email import Inbox
 from syncservice.sync.visit import Budget, Outcome, visit
 from tests import factories
-from tests.memory_gateway import MemoryIncoming, MemoryServer
+from tests.memory_gateway import MemoryIncoming, MemoryOrganised, MemoryServer
 from tests.sync.written_mail import (
     CUSTOMERS,
     QUEUES,
@@ -400,6 +407,31 @@ def test_a_token_is_not_a_strangers_because_an_answer_went_to_the_same_queue(pos
     post.come(mail(2, ANN, QUEUE, ASKS, subject="Re: ours CRM:0001001"))
     post.come(mail(3, "mallory@evil.test", QUEUE, subject="yours CRM:0001001"))
     assert (parent_of(2), parent_of(3)) == ("ours CRM:0001001", "")
+
+
+def test_what_each_mail_of_a_large_batch_answers_directly_is_locked(db) -> None:
+    letters = [
+        (
+            Letter(
+                id=UUID(int=n),
+                message_id=f"<{n}@x.test>",
+                answers=tuple(f"<{n}.{far}@x.test>" for far in range(9)),
+                conversation_index=n.to_bytes(22, "big"),
+            ),
+            "",
+        )
+        for n in range(100)
+    ]
+    with transaction.atomic(), connection.cursor() as cursor:
+        correspondence.lock(letters)
+        cursor.execute(
+            "SELECT name FROM unnest(%s::text[]) AS name WHERE NOT EXISTS (SELECT FROM pg_locks "
+            "WHERE locktype = 'advisory' AND objid = (hashtext(name)::bigint & 4294967295)::oid)",
+            [[letter.answers[0] for letter, _ in letters]],
+        )
+        assert cursor.fetchall() == []
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
+        assert cursor.fetchone()[0] <= 300
 
 
 def test_no_mail_is_its_own_answer(post) -> None:
