@@ -147,8 +147,9 @@ def test_two_equal_notes_without_id_and_date_are_two_messages_unless_they_came_a
     box, came_at, emails
 ):
     note = b"From: ann@customer.test\nSubject: note\n\ntext\n"
+    inbox = Inbox(factories.claim(box), 5)
     for number, moment in enumerate(came_at):
-        Inbox(factories.claim(box), 5).store([Fetched(str(number), note, moment)])
+        inbox.store([Fetched(str(number), note, moment)])
     assert (Email.objects.count(), RemoteItem.objects.count()) == (emails, 2)
 
 
