@@ -35,6 +35,8 @@ OPEN = ItemFailure.objects.exclude(state__in=ItemFailure.DONE)
          "visits_by_time"),
         (Email.objects.filter(pk__gt=uuid4()).order_by("-received_at", "-pk")[:10],
          "email_by_time"),
+        (Email.objects.filter(subject_hashes=[1, 2], address_hashes__overlap=[3]),
+         "email_by_words"),
     ],
 )  # fmt: skip
 def test_rows_are_found_by_an_index(rows, index):

@@ -118,7 +118,7 @@ class Correspondence:
     _by_message_id: dict[str, list[Letter]] = field(default_factory=lambda: defaultdict(list))
     _by_token: dict[str, list[Letter]] = field(default_factory=lambda: defaultdict(list))
     _by_base: dict[bytes, list[Letter]] = field(default_factory=lambda: defaultdict(list))
-    _with_words: dict[UUID, Letter] = field(default_factory=dict)
+    _by_word: dict[int, dict[UUID, Letter]] = field(default_factory=lambda: defaultdict(dict))
 
     def add(self, letter: Letter) -> None:
         if letter.message_id:
@@ -127,8 +127,8 @@ class Correspondence:
             self._by_token[token].append(letter)
         if letter.conversation_index:
             self._by_base[letter.conversation_index[:_ROOT]].append(letter)
-        if letter.hashes.words:
-            self._with_words[letter.id] = letter
+        for word in letter.hashes.words:
+            self._by_word[word][letter.id] = letter
 
     def answered_by(self, message: Letter, switches: Switches) -> Answer | None:
         """Return which of the emails `message` answers, None when it answers none."""
@@ -206,7 +206,7 @@ class Correspondence:
     def _by_words(self, message: Letter, settings: SmartMatching) -> Answer | None:
         scored = [
             (one, score)
-            for one in _others(self._with_words.values(), message)
+            for one in _others(self._share_words(message, settings), message)
             if not _is_later(one, message)
             and (score := settings.score(one.hashes, message.hashes)) is not None
         ]
@@ -214,6 +214,18 @@ class Correspondence:
             return None
         newest, score = max(scored, key=lambda pair: _moment(pair[0]))
         return Answer(newest.id, Method.SMART_MATCHING, score)
+
+    def _share_words(self, message: Letter, settings: SmartMatching) -> Iterable[Letter]:
+        """Return the emails that may match by their words: a match lacks `delta_words` at most.
+
+        So it has one of any that are one more; the rarest are had by fewest.
+        """
+        by_word = [self._by_word.get(word, {}) for word in message.hashes.words]
+        rarest = sorted(by_word, key=len)[: settings.delta_words + 1]
+        found: dict[UUID, Letter] = {}
+        for letters in rarest:
+            found |= letters
+        return found.values()
 
 
 def _others(letters: Iterable[Letter], message: Letter) -> list[Letter]:
@@ -237,6 +249,12 @@ def _is_later(one: Letter, other: Letter) -> bool:
     return one.at is not None and other.at is not None and one.at > other.at
 
 
+def _place(letter: Letter) -> tuple[float, str, UUID]:
+    """Return its place in one order of all letters; one without a date comes now."""
+    at = letter.at.timestamp() if letter.at else math.inf
+    return at, letter.message_id, letter.id
+
+
 def _goes_on_from(one: bytes, other: bytes) -> bool:
     return len(one) > len(other) and one.startswith(other)
 
@@ -249,12 +267,6 @@ def _nearness(letter: Letter, index: bytes) -> tuple[int, int]:
     common = 0
     one = letter.conversation_index
     for place in range(_ROOT, min(len(one), len(index)), _STEP):
-def _place(letter: Letter) -> tuple[float, str, UUID]:
-    """Return its place in one order of all letters; one without a date comes now."""
-    at = letter.at.timestamp() if letter.at else math.inf
-    return at, letter.message_id, letter.id
-
-
         if one[place : place + _STEP] != index[place : place + _STEP]:
             break
         common += 1

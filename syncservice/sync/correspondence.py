@@ -5,7 +5,7 @@ its Message-ID, of those that it answers and of its conversation: of an email an
 come together, one sees the other.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from importlib.resources import files
@@ -14,9 +14,11 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.postgres.aggregates import ArrayAgg
+from django.contrib.postgres.fields import ArrayField
 from django.db import connection
-from django.db.models import F, QuerySet
-from django.db.models.functions import Lower, Now
+from django.db.models import F, Func, IntegerField, QuerySet, Value
+from django.db.models.functions import Greatest, Lower, Now
+from django.db.models.lookups import GreaterThanOrEqual, LessThanOrEqual
 
 from syncservice.crm.models import ActivityParty, Email
 from syncservice.domain.acceptance import Reason
@@ -30,8 +32,10 @@ from syncservice.domain.correlation import (
     conversation_base,
     index_bytes,
 )
-from syncservice.domain.smart_matching import Hashes
-from syncservice.mailboxes.models import DeclinedItem
+from syncservice.domain.resolution import Kind, Match
+from syncservice.domain.smart_matching import Hashes, SmartMatching
+from syncservice.mailboxes.models import DeclinedItem, Organisation
+from syncservice.sync import directory
 
 #: The first numbers of PostgreSQL's advisory locks say what they are for.
 _MESSAGES, _ADDRESSES = 0x5E1F, 0x5E20
@@ -95,7 +99,21 @@ class Known:
         self.facts[letter.id] = facts
 
 
-def known(letters: Sequence[Letter], own: frozenset[str], *, smart_matching: bool) -> Known:
+
+def _leads_to(email: UUID, other: UUID, answered: Callable[[UUID], UUID | None]) -> bool:
+    seen: set[UUID] = set()
+    while email != other:
+        seen.add(email)
+        above = answered(email)
+        if above is None or above in seen:
+            return False
+        email = above
+    return True
+
+
+def known(
+    letters: Sequence[Letter], own: frozenset[str], *, smart_matching: SmartMatching | None
+) -> Known:
     """Look up what any of `letters` may answer; `own` are addresses of users and queues."""
     emails: dict[UUID, Email] = {}
     for found in _queries(letters, smart_matching):
@@ -119,7 +137,9 @@ def known(letters: Sequence[Letter], own: frozenset[str], *, smart_matching: boo
     return result
 
 
-def _queries(letters: Sequence[Letter], smart_matching: bool) -> Iterable[QuerySet[Email]]:
+def _queries(
+    letters: Sequence[Letter], smart_matching: SmartMatching | None
+) -> Iterable[QuerySet[Email]]:
     emails = Email.objects.only(
         *("message_id", "tracking_token", "conversation_index", "sent_at", "received_at"),
         *("created_at", "direction", "subject_hashes", "address_hashes", *_FACTS),
@@ -133,13 +153,34 @@ def _queries(letters: Sequence[Letter], smart_matching: bool) -> Iterable[QueryS
         yield _all_of(newest.filter(conversation_base=base)[:_MOST_KNOWN] for base in bases)
     if smart_matching and (worded := [letter.hashes for letter in letters if letter.hashes.words]):
         recent = newest.filter(created_at__gte=Now() - _SMART_MATCHING)
-        yield _all_of(
-            recent.filter(
-                subject_hashes__overlap=sorted(hashes.words),
-                address_hashes__overlap=sorted(hashes.addresses),
-            )[:_MOST_KNOWN]
-            for hashes in worded
-        )
+        yield _all_of(_alike(recent, hashes, smart_matching)[:_MOST_KNOWN] for hashes in worded)
+
+
+def _alike(emails: QuerySet[Email], hashes: Hashes, settings: SmartMatching) -> QuerySet[Email]:
+    """Return those that match by `settings.score`: others that share a word may be far more."""
+    words, addresses = sorted(hashes.words), sorted(hashes.addresses)
+    found = emails.filter(
+        GreaterThanOrEqual(_common("address_hashes", addresses), settings.min_addresses),
+        address_hashes__overlap=addresses,
+    )
+    if settings.delta_words <= 0:
+        return found.filter(subject_hashes=words)  # they are kept sorted
+    size = Func(F("subject_hashes"), function="cardinality", output_field=IntegerField())
+    missing = Greatest(size, len(words)) - _common("subject_hashes", words)
+    return found.filter(
+        LessThanOrEqual(missing, settings.delta_words), subject_hashes__overlap=words
+    )
+
+
+def _common(column: str, hashes: list[int]) -> Func:
+    """Count the hashes that a column has in common with others."""
+    return Func(
+        F(column),
+        Value(hashes, ArrayField(IntegerField())),
+        template="cardinality(ARRAY(SELECT unnest(%(expressions)s)))",
+        arg_joiner=") INTERSECT SELECT unnest(",
+        output_field=IntegerField(),
+    )
 
 
 def _all_of(found: Iterable[QuerySet[Email]]) -> QuerySet[Email]:

@@ -188,7 +188,7 @@ class Promotion:
         known = correspondence.known(
             [draft.letter for draft in drafts],
             own,
-            smart_matching=self.rules.switches.smart_matching is not None,
+            smart_matching=self.rules.switches.smart_matching,
         )
         copies = self._received_copies(drafts) | self._sent_copies(drafts)
         decisions: dict[str, Decision] = {}

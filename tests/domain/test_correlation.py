@@ -2,6 +2,7 @@
 
 import base64
 from datetime import UTC, datetime, timedelta
+from itertools import combinations
 from uuid import UUID
 
 import pytest
@@ -321,7 +322,6 @@ A, B, C = STEPS
             id="the index is believed against a wrong clock",
         ),
         pytest.param(
-        pytest.param(
             [indexed(1, B, hour=1)], message(conversation_index=index(A, C)), None,
             id="a shorter index of another branch is not believed against the clock",
         ),
@@ -333,6 +333,7 @@ A, B, C = STEPS
             [indexed(1, B, hour=0)], message(conversation_index=index(A)), None,
             id="of two answers in one second only the second answers the first",
         ),
+        pytest.param(
             [letter(1, conversation_index=b"\1" + ROOT[1:])],
             message(conversation_index=index(A)), None,
             id="another conversation",
@@ -343,7 +344,6 @@ def test_by_conversation_index(known: list[Letter], one: Letter, number: int | N
     assert answered(known, one) == number
 
 
-@pytest.mark.parametrize(
 @pytest.mark.parametrize("hours", [(1, 0), (0, 0)], ids=["another branch", "one second"])
 def test_of_two_answers_one_at_most_answers_the_other(hours: tuple[int, int]) -> None:
     """Their question is not in the CRM."""
@@ -352,6 +352,7 @@ def test_of_two_answers_one_at_most_answers_the_other(hours: tuple[int, int]) ->
     assert found.count(None) == 1
 
 
+@pytest.mark.parametrize(
     ("header", "expected"),
     [
         pytest.param("", b"", id="none"),
@@ -401,7 +402,29 @@ def test_the_base_of_a_conversation_is_that_of_its_beginning_and_fits_its_column
             [letter(1, hashes=words(""), hour=-1)], message(hashes=words("Re:")), None,
             id="empty subjects never match",
         ),
+        pytest.param(
+            [letter(1, hashes=words("Offer for ten pipes"), hour=-1)],
+            message(hashes=words("Re: Offer for ten tubes")), None,
+            id="by default every word counts",
+        ),
     ],
 )  # fmt: skip
 def test_by_words(known: list[Letter], one: Letter, number: int | None) -> None:
     assert answered(known, one) == number
+
+
+@pytest.mark.parametrize("delta", [0, 1, 2])
+def test_words_find_what_a_comparison_with_every_email_finds(delta: int) -> None:
+    """The emails that share a rare word are compared alone."""
+    smart = SmartMatching(delta_words=delta)
+    subjects = [" ".join(each) for size in (1, 2, 3, 4) for each in combinations("abcde", size)]
+    known = [letter(n, hour=-n, hashes=words(each)) for n, each in enumerate(subjects, start=1)]
+    correspondence = Correspondence(US)
+    for one in known:
+        correspondence.add(one)
+    for each in subjects:
+        asks = message(hashes=words(each))
+        alike = [one for one in known if smart.score(one.hashes, asks.hashes) is not None]
+        found = correspondence.answered_by(asks, Switches(smart_matching=smart))
+        assert found is not None
+        assert found.email_id == alike[0].id

@@ -434,6 +434,43 @@ def test_what_each_mail_of_a_large_batch_answers_directly_is_locked(db) -> None:
         assert cursor.fetchone()[0] <= 300
 
 
+@pytest.mark.parametrize("delta", [0, 1])
+@pytest.mark.parametrize("others", ["Offer {} today", "Offer for pipes"], ids=["words", "people"])
+def test_a_match_is_found_behind_many_newer_mails_that_share_a_word_and_an_address(
+    db, delta: int, others: str
+) -> None:
+    smart = SmartMatching(delta_words=delta)
+    people = frozenset({ANN, QUEUE})
+
+    def email(subject: str, addresses: frozenset[str], hour: int) -> Email:
+        hashes = smart.hashes(subject, addresses)
+        return Email(
+            direction=Email.Direction.INCOMING,
+            status=Email.Status.RECEIVED,
+            identity=f"{subject} {hour}",
+            subject_hashes=sorted(hashes.words),
+            address_hashes=sorted(hashes.addresses),
+            created_at=Now() - timedelta(hours=hour),
+        )
+
+    match = email("Offer for pipes", people, 90)
+    crowd = [
+        email(
+            others.format(f"of{n} and{n}"), people - {ANN} if "pipes" in others else people, n % 80
+        )
+        for n in range(300)
+    ]
+    for n, one in enumerate(crowd):
+        one.identity = f"crowd {n}"
+    Email.objects.bulk_create([match, *crowd])
+    subject = "Re: Offer for pipes" if not delta else "Re: Offer for"
+    letter = Letter(id=UUID(int=1), hashes=smart.hashes(subject, people))
+    found = correspondence.known([letter], frozenset(), smart_matching=smart)
+    answer = found.letters.answered_by(letter, Switches(smart_matching=smart))
+    assert answer is not None
+    assert answer.email_id == match.pk
+
+
 def test_no_mail_is_its_own_answer(post) -> None:
     """A queue that takes answers looks at what another mailbox has brought in already."""
     begun = mail(1, ANN, ALL, BILLING, index=BEGIN + b"later")
