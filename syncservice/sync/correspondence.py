@@ -20,7 +20,7 @@ from django.db.models import F, Func, IntegerField, QuerySet, Value
 from django.db.models.functions import Greatest, Lower, Now
 from django.db.models.lookups import GreaterThanOrEqual, LessThanOrEqual
 
-from syncservice.crm.models import ActivityParty, Email
+from syncservice.crm.models import ActivityParty, Email, IncomingFilter, QueueItem
 from syncservice.domain.acceptance import Reason
 from syncservice.domain.correlation import (
     Answer,
@@ -50,7 +50,7 @@ _SMART_MATCHING = timedelta(days=90)
 #: Why messages are declined that are accepted as answers: those of colleagues are too (F257).
 _WAITING = (Reason.NO_ANSWER, Reason.INTERNAL)
 
-_FACTS = ("owner_id", "regarding_account_id", "regarding_contact_id", "regarding_lead_id")
+_FACTS = ("owner_id", "correlated_to_id", *Email.REGARDING_IDS)
 
 
 def lock(letters: Iterable[tuple[Letter, str]]) -> None:
@@ -92,12 +92,16 @@ class Known:
     """Emails of the CRM that some messages may answer, with what answers inherit from them."""
 
     letters: Correspondence
-    facts: dict[UUID, dict[str, Any]] = field(default_factory=dict)  # owner and regarding, by email
+    #: What it answers, its owner and what it is about, by email.
+    facts: dict[UUID, dict[str, Any]] = field(default_factory=dict)
 
     def add(self, letter: Letter, facts: dict[str, Any]) -> None:
         self.letters.add(letter)
         self.facts[letter.id] = facts
 
+    def leads_to(self, email: UUID, other: UUID) -> bool:
+        """Whether an email answers `other`, or what it answers does, and so on."""
+        return _leads_to(email, other, lambda pk: self.facts.get(pk, {}).get("correlated_to_id"))
 
 
 def _leads_to(email: UUID, other: UUID, answered: Callable[[UUID], UUID | None]) -> bool:
@@ -201,36 +205,104 @@ _ADOPT = files(__package__).joinpath("adopt.sql").read_text()
 
 
 def adopt(letters: Collection[Letter]) -> int:
+_INHERIT = files(__package__).joinpath("inherit.sql").read_text()
+_LOCK_THREADS = files(__package__).joinpath("lock_threads.sql").read_text()
     """Give new emails the answers that came before them; return how many.
 
     An answer may have gone to another email meanwhile, further up or with a borrowed Message-ID. It
-    is judged once more, as if it came now.
+    is judged once more, as if it came now: so are the queues that take answers alone. What an email
+    is about by that, its own answers are about too, however many there are below each other.
     """
-    emails = Email.objects.filter(pk__in=_answers_to(letters)).only(
-        *("in_reply_to", "references", "conversation_index", "correlation", "correlated_to"),
-        *("sent_at", "received_at", "created_at"),
+    new, candidates = [letter.id for letter in letters], _answers_to(letters)
+    with connection.cursor() as cursor:
+        # Whoever stores another email that they may answer waits here, and sees this one then.
+        cursor.execute(_LOCK_THREADS, {"answers": list(candidates), "new": new})
+        if not cursor.fetchall():
+            return 0
+    moved = _moved(candidates)
+    with connection.cursor() as cursor:
+        if moved:
+            found: dict[str, Any] = {
+                "answers": list(moved),
+                "parents": [answer.email_id for answer in moved.values()],
+                "methods": [answer.method for answer in moved.values()],
+            }
+            cursor.execute(_ADOPT, found)
+        cursor.execute(_INHERIT, {"answers": [*moved, *new]})
+    _queue([*moved, *new])
+    return len(moved)
+
+
+def _moved(candidates: Collection[UUID]) -> dict[UUID, Answer]:
+    """Judge answers once more, and return what those answer that answered something else."""
+    if not candidates:
+        return {}
+    answers = list(
+        Email.objects.filter(pk__in=candidates)
+        .only(
+            *("message_id", "in_reply_to", "references", "conversation_index", "correlation"),
+            *("correlated_to", "sent_at", "received_at", "created_at"),
+        )
+        .order_by("pk")
     )
-    # Whoever stores another email that they may answer waits here, and sees this one then.
-    answers = list(emails.order_by("pk").select_for_update(no_key=True))
-    if not answers:
-        return 0
-    addresses = _addresses([email.pk for email in answers])
+    addresses = _addresses(candidates)
     again = [_letter_again(email, addresses) for email in answers]
-    now = known(again, frozenset(), smart_matching=False).letters
-    moved: dict[UUID, Answer] = {}
+    now = known(again, frozenset(), smart_matching=None).letters
+    found: dict[UUID, Answer] = {}
     for email, letter in zip(answers, again, strict=True):
         answer = now.answered_by(letter, Switches(tokens=False))
         if answer is not None and answer.email_id != email.correlated_to_id:
-            moved[email.pk] = answer
-    if moved:
-        found: dict[str, Any] = {
-            "answers": list(moved),
-            "parents": [answer.email_id for answer in moved.values()],
-            "methods": [answer.method for answer in moved.values()],
-        }
-        with connection.cursor() as cursor:
-            cursor.execute(_ADOPT, found)
-    return len(moved)
+            found[email.pk] = answer
+    answered = _answered(answer.email_id for answer in found.values())
+    moved: dict[UUID, Answer] = {}
+    for pk, answer in found.items():
+        if not _leads_to(answer.email_id, pk, answered.get):  # else they would answer each other
+            moved[pk] = answer
+            answered[pk] = answer.email_id
+    return moved
+
+
+def _answered(emails: Iterable[UUID]) -> dict[UUID, UUID | None]:
+    """Return what these emails answer, and what that answers, and so on."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "WITH RECURSIVE above (id, answered) AS ("
+            "SELECT id, correlated_to_id FROM crm_email WHERE id = ANY (%s::uuid[]) "
+            "UNION SELECT email.id, email.correlated_to_id "
+            "FROM above JOIN crm_email AS email ON email.id = above.answered"
+            ") SELECT id, answered FROM above",
+            [list(emails)],
+        )
+        return dict(cursor.fetchall())
+
+
+def _queue(emails: Collection[UUID]) -> None:
+    """Let those emails that answer something wait in the queues that take answers alone (F131)."""
+    Participation = ActivityParty.Participation
+    parties = ActivityParty.objects.filter(
+        email__in=emails,
+        email__direction=Email.Direction.INCOMING,
+        email__correlated_to__isnull=False,
+    )
+    named = parties.filter(queue__incoming_filter=IncomingFilter.IN_RESPONSE)
+    rows = set(named.exclude(participation=Participation.SENDER).values_list("queue", "email"))
+    if not rows:
+        return
+    organisation = Organisation.current()
+    senders = parties.filter(participation=Participation.SENDER)
+    if not organisation.internal_email_to_queues:
+        senders = senders.filter(user=None)  # F112
+    by_somebody = set(senders.values_list("email", flat=True))
+    queues = [Match(Kind.QUEUE, queue, True, None, None) for queue, _ in rows]
+    want = directory.who_want(queues, organisation)
+    QueueItem.objects.bulk_create(
+        (
+            QueueItem(queue_id=queue, email_id=email)
+            for queue, email in sorted(rows)
+            if email in by_somebody and (Kind.QUEUE, queue) in want
+        ),
+        ignore_conflicts=True,
+    )
 
 
 def _answers_to(letters: Collection[Letter]) -> set[UUID]:
@@ -256,6 +328,7 @@ def _letter_again(email: Email, addresses: Mapping[UUID, frozenset[str]]) -> Let
         answers=answered_ids(email.in_reply_to, email.references),
         conversation_index=b""
         if email.correlation == Method.TRACKING_TOKEN  # which is the stronger
+        message_id=email.message_id,
         else index_bytes(email.conversation_index),
         addresses=addresses.get(email.pk, frozenset()),
         at=_moment(email),

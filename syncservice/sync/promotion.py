@@ -348,6 +348,8 @@ class Promotion:
                     continue
                 letter = before.draft.letter
                 answer = known.letters.answered_by(letter, self.rules.switches)
+                if answer and known.leads_to(answer.email_id, letter.id):
+                    answer = before.answer  # else they would answer each other
                 decisions[item_id] = now = _answering(before, answer, known)
                 known.facts[letter.id] = _facts(now)
                 is_settled = is_settled and now == before
@@ -459,4 +461,5 @@ def _sender(draft: Draft) -> str:
 
 
 def _facts(decision: Decision) -> dict[str, Any]:
-    return {"owner_id": decision.owner_id, **decision.regarding}
+    answered = decision.answer.email_id if decision.answer else None
+    return {"owner_id": decision.owner_id, "correlated_to_id": answered, **decision.regarding}
