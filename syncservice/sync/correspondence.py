@@ -135,7 +135,9 @@ def known(
                 frozenset(email.subject_hashes or ()), frozenset(email.address_hashes or ())
             ),
             at=_moment(email),
-            is_marked=email.direction == Email.Direction.INCOMING,
+            is_marked=email.direction == Email.Direction.INCOMING
+            or email.correlation == Method.TRACKING_TOKEN
+            or email.accepting_user_id is not None,  # read in Sent Items
         )
         result.add(letter, {name: getattr(email, name) for name in _FACTS})
     return result
@@ -146,7 +148,8 @@ def _queries(
 ) -> Iterable[QuerySet[Email]]:
     emails = Email.objects.only(
         *("message_id", "tracking_token", "conversation_index", "sent_at", "received_at"),
-        *("created_at", "direction", "subject_hashes", "address_hashes", *_FACTS),
+        *("created_at", "direction", "correlation", "accepting_user_id"),
+        *("subject_hashes", "address_hashes", *_FACTS),
     )
     if ids := {id for letter in letters for id in letter.answers}:
         yield emails.filter(message_id__in=ids)
@@ -202,11 +205,11 @@ def _addresses(emails: Collection[UUID]) -> dict[UUID, frozenset[str]]:
 
 
 _ADOPT = files(__package__).joinpath("adopt.sql").read_text()
+_INHERIT = files(__package__).joinpath("inherit.sql").read_text()
+_LOCK_THREADS = files(__package__).joinpath("lock_threads.sql").read_text()
 
 
 def adopt(letters: Collection[Letter]) -> int:
-_INHERIT = files(__package__).joinpath("inherit.sql").read_text()
-_LOCK_THREADS = files(__package__).joinpath("lock_threads.sql").read_text()
     """Give new emails the answers that came before them; return how many.
 
     An answer may have gone to another email meanwhile, further up or with a borrowed Message-ID. It
@@ -325,10 +328,10 @@ def _answers_to(letters: Collection[Letter]) -> set[UUID]:
 def _letter_again(email: Email, addresses: Mapping[UUID, frozenset[str]]) -> Letter:
     return Letter(
         id=email.pk,
+        message_id=email.message_id,
         answers=answered_ids(email.in_reply_to, email.references),
         conversation_index=b""
         if email.correlation == Method.TRACKING_TOKEN  # which is the stronger
-        message_id=email.message_id,
         else index_bytes(email.conversation_index),
         addresses=addresses.get(email.pk, frozenset()),
         at=_moment(email),

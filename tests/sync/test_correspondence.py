@@ -418,6 +418,18 @@ def test_a_token_is_not_a_strangers_because_an_answer_went_to_the_same_queue(pos
     assert (parent_of(2), parent_of(3)) == ("ours CRM:0001001", "")
 
 
+def test_our_own_answer_leaves_a_token_certain(post) -> None:
+    """It was written in a mail program, and found in Sent Items."""
+    _write_in_crm(mail(1, ASKS, ANN, subject="ours CRM:0001001", token="CRM:0001001"))
+    administration.change_organisation("tests", tracks_sent_items=True)
+    answer = mail(2, ASKS, ANN, subject="Re: ours CRM:0001001", in_reply_to="<1@x.test>")
+    post.servers[ASKS].deliver(answer.mime(ANN), folder=SENT_ITEMS)
+    post.come(organised=True)
+    assert Email.objects.get(message_id="<2@x.test>").direction == Email.Direction.OUTGOING
+    post.come(mail(3, "ann@away.test", ASKS, subject="Re: ours CRM:0001001"))
+    assert parent_of(3) != ""
+
+
 def test_what_answers_answers_is_about_what_the_first_is_about(post) -> None:
     """They come the last first."""
     post.come(mail(4, ANN, QUEUE, in_reply_to="<3@x.test>"))
