@@ -78,7 +78,7 @@ class Decision:
     answer: Answer | None = None
     sender: Match | None = None
     resolved: dict[Party, tuple[Match, ...]] = field(default_factory=dict)
-    takers: tuple[Match, ...] = ()  # users and queues to whom it is, in the order To, Cc, Bcc
+    takers: tuple[Match, ...] = ()  # users and queues to whom it is: To, Cc, Bcc, else envelope
     owner_id: int | None = None
     receiving_owner_id: int | None = None  # who owns it when no recipient can
     regarding: dict[str, Any] = field(default_factory=dict)
@@ -170,6 +170,7 @@ class Promotion:
             return []
         matches = directory.look_up(
             {party.address for draft in drafts for party in draft.message.parties}
+            | {address for draft in drafts for address in draft.message.delivered_to}
             | {draft.forwarder for draft in drafts}
         )
         receiving = self.receiver.owner  # a list or a blind copy doesn't name it
@@ -237,11 +238,8 @@ class Promotion:
         }
         if author and sender:
             resolved[author] = (sender,)
-        takers = tuple(
-            match
-            for party in message.recipients
-            for match in takers_of(matches.get(party.address.lower(), ()))
-        )
+        named = [party.address for party in message.recipients]
+        takers = _takers(named, matches) or _takers(message.delivered_to, matches)
         answer = known.letters.answered_by(draft.letter, self.rules.switches)
         is_of_user = sender is not None and sender.kind is Kind.USER
         is_copy = copy is not None and (
@@ -398,6 +396,12 @@ class Promotion:
             and draft.letter.at is not None
             and abs(draft.letter.at - at) <= _SAME_DAY
         }
+
+
+def _takers(addresses: Iterable[str], matches: Mapping[str, list[Match]]) -> tuple[Match, ...]:
+    return tuple(
+        match for address in addresses for match in takers_of(matches.get(address.lower(), ()))
+    )
 
 
 def _correspondent(

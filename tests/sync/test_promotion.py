@@ -181,6 +181,22 @@ def test_a_blind_copy_or_a_list(option: IncomingFilter, delivered_to: str, is_st
     assert declined() == ([] if is_stored else [("news", Reason.NO_RECIPIENT)])
 
 
+@pytest.mark.parametrize(
+    ("to", "taker"),
+    [
+        pytest.param("list@customer.test", "sales", id="a list or a blind copy names none of us"),
+        pytest.param(BOB, "bob", id="whom it names counts more than its envelope"),
+    ],
+)
+def test_the_envelope_says_to_whom_it_is_when_it_names_none_of_us(to: str, taker: str) -> None:
+    sales, bob = factories.queue("sales@example.test"), factories.user(BOB)
+    headers = {"Delivered_To": US, "X_Original_To": "Sales@example.test"}
+    read(mailbox(option=NONE), mime("news", to=to, **headers))
+    email = stored("news")
+    accepted = {"sales": (None, sales), "bob": (bob, None)}[taker]
+    assert (email.accepting_user, email.accepting_queue) == accepted
+
+
 def test_who_wrote_a_mail_is_not_named_by_it() -> None:
     organisation(internal_email_is_two_activities=True)
     read(mailbox(option=FROM_RECORDS), mime("news", sender=US, to="list@customer.test"))
