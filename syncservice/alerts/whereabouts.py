@@ -97,6 +97,7 @@ def _stored(mailbox: Mailbox, search: Search, limit: int) -> Iterator[Whereabout
     links = links.select_related(*(f"email__{relation}" for relation in _REASONS))
     for link in links.prefetch_related("email__parties").order_by("-pk")[:limit]:
         email = link.email
+        assert email is not None, "links without one were left out"
         senders = [str(one) for one in email.parties.all() if one.participation == _SENDER]
         why = why_stored(email)
         if link.tracking != RemoteItem.Tracking.FILTER:

@@ -29,8 +29,13 @@ from syncservice.domain.mime_parts import (
 from syncservice.domain.mime_text import Warnings, header_text, on_one_line, parameters, unfolded
 
 __all__ = [
-    *("Message", "MessageAttachment", "Party", "Role", "UnreadableMessage"),
-    *("message_id_in", "parse"),
+    "Message",
+    "MessageAttachment",
+    "Party",
+    "Role",
+    "UnreadableMessage",
+    "message_id_in",
+    "parse",
 ]
 
 

@@ -56,7 +56,7 @@ class Connection(poplib.POP3):
     def _speak_over(self, connection: socket.socket) -> None:
         self.sock = connection
         self._answers = Answers(connection, self._seconds, _READ_BYTES)
-        self.file = io.BufferedReader(self._answers, _READ_BYTES)
+        self.file = self._reader = io.BufferedReader(self._answers, _READ_BYTES)
 
     def _getresp(self) -> bytes:
         self._answers.begin(self._seconds, 2 * _READ_BYTES)  # poplib bounds a line by itself
@@ -129,7 +129,7 @@ class Connection(poplib.POP3):
             return
         self._answers.begin(0, 0)  # nothing is waited for
         with contextlib.suppress(TimeoutError):
-            if self.file.peek(1):
+            if self._reader.peek(1):
                 raise poplib.error_proto("more came than was asked for")
 
     def end(self) -> None:
