@@ -135,6 +135,7 @@ class Inbox:
     folder: str = INBOX
     tracking: Tracking = Tracking.FILTER  # why email of this folder is wanted
     tracked_folder: TrackingFolder | None = None  # the rule that says so
+    former_category: str = ""  # as ours was called before this visit; '': as it is now
     #: Of items that are wanted for another reason than their folder's, and what they are about.
     _by_item: dict[str, Tracking] = field(default_factory=dict, init=False)
     _about: dict[str, dict[str, Any]] = field(default_factory=dict, init=False)
@@ -184,7 +185,7 @@ class Inbox:
         mailbox = self.claim.mailbox_id
         ids = [kept_id(item.item_id) for item in items]
         categorised = {item.item_id for item in items if self._is_categorised(item)}
-        linked = self._follow_categories(ids, categorised)
+        linked = self._follow_categories(items, categorised)
         new = [
             item
             for item in items
@@ -221,13 +222,16 @@ class Inbox:
     def _is_categorised(self, item: Listed) -> bool:
         return bool(self._category) and self._category in item.categories
 
-    def _follow_categories(self, ids: list[str], categorised: set[str]) -> set[str]:
+    def _follow_categories(self, items: Sequence[Listed], categorised: set[str]) -> set[str]:
         """Return the items that have a link, after taking note of categories put on or taken off.
 
         Taken off, it ends the tracking of what the category brought; no record is deleted (F153).
         """
         linked = {
+        What carries its former name will get the new one.
             item.item_id: item
+        ids = [kept_id(item.item_id) for item in items]
+        renamed = {item.item_id for item in items if self.former_category in item.categories}
             for item in RemoteItem.objects.filter(
                 mailbox=self.claim.mailbox_id, item_id__in=ids, left_at=None
             ).only("item_id", "tracking", "is_untracked")
@@ -239,6 +243,7 @@ class Inbox:
             and item.is_untracked == (item.item_id in categorised)
         ]
         if changed and self._category:
+            and (item.is_untracked or item.item_id not in renamed)
             with fenced(self.claim):
                 RemoteItem.objects.filter(pk__in=changed).update(
                     is_untracked=ExpressionWrapper(

@@ -15,7 +15,12 @@ from syncservice.alerts.models import ItemFailure
 from syncservice.crm.models import REGARDING
 from syncservice.domain.faults import FaultError, Nature
 from syncservice.domain.resolution import Kind
-from syncservice.mailboxes.models import MailboxFolders, TrackingCategory, TrackingFolder
+from syncservice.mailboxes.models import (
+    FolderCursor,
+    MailboxFolders,
+    TrackingCategory,
+    TrackingFolder,
+)
 from syncservice.mailboxes.schedule import fenced
 from syncservice.servers.gateway import (
     CATEGORIES_UNREADABLE,
@@ -72,6 +77,7 @@ def other_folders(inbox: Inbox) -> list[Inbox]:
                 rule.folder_id,
                 Tracking.FOLDER,
                 rule,
+                inbox.former_category,
             )
             for rule in rules.order_by("pk").select_related(*REGARDING)
         ]
@@ -100,7 +106,10 @@ def _no_email_waits(gateway: Incoming, inbox: Inbox) -> Iterator[None]:
 
 
 def _look_at_categories(gateway: Incoming, organised: Organised, inbox: Inbox) -> None:
-    """Learn what our categories are called by now, and put back what was deleted."""
+    """Learn what our categories are called by now, and put back what was deleted.
+
+    What carries a new name already was listed before it was known here: it is listed once more.
+    """
     known = inbox.categories
     oldest = min((row.looked_at for row in known.values()), default=None)
     if len(known) == len(NAMES) and oldest and oldest > datetime.now(UTC) - LOOKED_AT_EVERY:
@@ -133,6 +142,11 @@ def _look_at_categories(gateway: Incoming, organised: Organised, inbox: Inbox) -
             unique_fields=["mailbox", "kind"],
             update_fields=["category_id", "name", "looked_at"],
         )
+        before = known.get(TrackingCategory.Kind.TRACKED)
+        if before and before.name not in {row.name for row in rows if row.kind == before.kind}:
+            inbox.former_category = before.name
+            cursors = FolderCursor.objects.filter(mailbox=inbox.claim.mailbox_id)
+            cursors.exclude(folder=SENT_ITEMS).delete()
     del inbox.categories  # read anew
 
 

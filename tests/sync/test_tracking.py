@@ -1,15 +1,17 @@
 """What people ask to have in the CRM: by folder, by category, by hand (F101, F119, F140-F157)."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
 
 from syncservice.alerts.models import Alert, ItemFailure
 from syncservice.crm.models import Account, Email, IncomingFilter, Queue
-from syncservice.domain.faults import FaultError, Nature, Scope
+from syncservice.domain.faults import FaultError, Nature, Provenance, Scope
 from syncservice.mailboxes import administration, directions, tracking
 from syncservice.mailboxes.models import (
     DeclinedItem,
@@ -246,9 +248,6 @@ def test_untracked_a_folder_keeps_what_it_brought_and_brings_nothing_new(server,
     assert Email.objects.get().regarding == account
 
 
-# Categories
-
-
 def test_the_category_tracks_a_message_that_nobody_wanted(server, box):
     (item,) = server.deliver(mime("offer"))
     run(server, box)
@@ -292,6 +291,32 @@ def test_our_categories_are_made_and_known_by_their_ids(server, box):
     later()
     run(server, box)
     assert server.categories[ours] == TRACKED
+
+
+@pytest.mark.parametrize("place", ["Inbox", "folder"])
+def test_nothing_is_lost_between_a_new_name_of_the_category_and_our_look_at_it(server, box, place):
+    """F153, F154: what carries the new name before it is known here."""
+    folder = server.add_folder("Clients") if place == "folder" else INBOX
+    if place == "folder":
+        track(box, folder)
+    old, other, kept = server.deliver(mime("old"), mime("other"), mime("kept"), folder=folder)
+    for item in (old, other, kept):
+        server.marks[item] = {TRACKED}
+    run(server, box)
+    RemoteItem.objects.update(tracking=RemoteItem.Tracking.CATEGORY)
+    ours = TrackingCategory.objects.get(kind=TrackingCategory.Kind.TRACKED).category_id
+    server.categories[ours] = "Ins CRM"
+    (new,) = server.deliver(mime("new"))
+    for item, name in ((new, "Ins CRM"), (old, "Ins CRM"), (other, "Blue")):
+        server.marks[item] = {name}
+        server.log_of(INBOX if item == new else folder).append(item)
+    run(server, box)
+    later()
+    run(server, box)
+    assert "new" in subjects()
+    # Outlook gives what has the old name the new one, in its own time.
+    untracked = RemoteItem.objects.filter(is_untracked=True)
+    assert list(untracked.values_list("email__subject", flat=True)) == ["other"]
 
 
 def test_switched_off_categories_are_taken_away_and_what_they_brought_stays(server, box):
