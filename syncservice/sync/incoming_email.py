@@ -184,6 +184,8 @@ class Inbox:
         """
         mailbox = self.claim.mailbox_id
         ids = [kept_id(item.item_id) for item in items]
+        if items and self.tracked_folder is not None and not self._are_in_folder(ids):
+            return [], []
         categorised = {item.item_id for item in items if self._is_categorised(item)}
         linked = self._follow_categories(items, categorised)
         new = [
@@ -226,12 +228,12 @@ class Inbox:
         """Return the items that have a link, after taking note of categories put on or taken off.
 
         Taken off, it ends the tracking of what the category brought; no record is deleted (F153).
-        """
-        linked = {
         What carries its former name will get the new one.
-            item.item_id: item
+        """
         ids = [kept_id(item.item_id) for item in items]
         renamed = {item.item_id for item in items if self.former_category in item.categories}
+        linked = {
+            item.item_id: item
             for item in RemoteItem.objects.filter(
                 mailbox=self.claim.mailbox_id, item_id__in=ids, left_at=None
             ).only("item_id", "tracking", "is_untracked")
@@ -241,9 +243,9 @@ class Inbox:
             for item in linked.values()
             if item.tracking == Tracking.CATEGORY
             and item.is_untracked == (item.item_id in categorised)
+            and (item.is_untracked or item.item_id not in renamed)
         ]
         if changed and self._category:
-            and (item.is_untracked or item.item_id not in renamed)
             with fenced(self.claim):
                 RemoteItem.objects.filter(pk__in=changed).update(
                     is_untracked=ExpressionWrapper(
@@ -251,6 +253,27 @@ class Inbox:
                     )
                 )
         return set(linked)
+
+    def _are_in_folder(self, ids: Collection[str]) -> bool:
+        """Take note that items lie in the tracked folder, whatever brought them in (F143, F151).
+
+        False, with nothing written, when somebody untracked it since.
+        """
+        with fenced(self.claim):
+            rule = self._rule()
+            if rule is not None:
+                links = RemoteItem.objects.filter(mailbox=self.claim.mailbox_id, item_id__in=ids)
+                links.exclude(folder=rule).update(folder=rule)
+        return rule is not None
+
+    def _rule(self) -> TrackingFolder | None:
+        """Return the folder's rule, None when it has none or none any more.
+
+        To be called inside `fenced`: nobody untracks the folder before the transaction ends.
+        """
+        rule = self.tracked_folder
+        is_there = rule is not None and TrackingFolder.objects.filter(pk=rule.pk).exists()
+        return rule if is_there else None
 
     def take_by_hand(self, item_ids: Collection[str], about: Regarding) -> None:
         """Take note that somebody wants items that came in already, and what they are about."""
@@ -562,6 +585,7 @@ class Inbox:
             left_at__isnull=False,
         )
         again = set(left.values_list("item_id", "email")) if self.receiver.deletes else set()
+        rule = self._rule()
         RemoteItem.objects.bulk_create(
             (
                 RemoteItem(
@@ -569,7 +593,7 @@ class Inbox:
                     item_id=draft.source.item_id,
                     email_id=emails[draft.identity],
                     tracking=draft.tracking,
-                    folder=self.tracked_folder,
+                    folder=rule,
                     is_to_delete=self.receiver.deletes
                     and not draft.holds_more
                     and draft.source.item_id not in alike
@@ -707,6 +731,8 @@ class Inbox:
         ).update(state=state, attempts=F("attempts") + 1, last_seen_at=Now())
 
     def _save_cursor(self, position: str) -> None:
+        if self.tracked_folder is not None and self._rule() is None:
+            return  # tracked again, it is read from its beginning
         FolderCursor.objects.update_or_create(
             mailbox_id=self.claim.mailbox_id,
             folder=self.folder,

@@ -248,6 +248,59 @@ def test_untracked_a_folder_keeps_what_it_brought_and_brings_nothing_new(server,
     assert Email.objects.get().regarding == account
 
 
+def test_email_that_came_another_way_is_about_what_its_folder_says_too(server, box):
+    """F143, F151: it was asked for by hand, and its folder is tracked later."""
+    account = Account.objects.create(name="Contoso")
+    folder = server.add_folder("Clients")
+    (item,) = server.deliver(mime("offer"), folder=folder)
+    tracking.track_now(box, "tests", item_id=item)
+    run(server, box)
+    track(box, folder, account)
+    run(server, box)
+    assert Email.objects.get().regarding == account
+    link = RemoteItem.objects.get()
+    assert (link.tracking, link.folder.folder_id) == (RemoteItem.Tracking.HAND, folder)
+
+
+@pytest.mark.parametrize("asked", ["page", "fetch"])
+def test_a_folder_that_is_untracked_while_it_is_read_ends_no_visit(server, box, asked):
+    """Tracked again, it is read from its beginning."""
+    folder = server.add_folder("Clients")
+    server.deliver(mime("offer"), folder=folder)
+    track(box, folder)
+
+    class Untracked(MemoryIncoming):
+        def page(self, *place):
+            page = super().page(*place)
+            if folder in place:
+                self.untrack("page")
+            return page
+
+        def fetch(self, items):
+            self.untrack("fetch")
+            return super().fetch(items)
+
+        def untrack(self, now: str) -> None:
+            for rule in TrackingFolder.objects.all() if now == asked else ():
+                tracking.untrack_folder(rule, "tests")
+
+    inbox = Inbox(due_now(box), item_attempts=5)
+    outcome = visit(
+        Untracked(server), inbox, BUDGET, lambda: 0.0, organised=MemoryOrganised(server)
+    )
+    assert outcome.fault is None
+    connection.check_constraints()
+    assert subjects() == ([] if asked == "page" else ["offer"])
+    server.deliver(mime("new"), folder=folder)
+    track(box, folder)
+    run(server, box)
+    assert subjects() == ["new", "offer"]
+    assert set(RemoteItem.objects.values_list("folder__folder_id", flat=True)) == {folder}
+
+
+# Categories
+
+
 def test_the_category_tracks_a_message_that_nobody_wanted(server, box):
     (item,) = server.deliver(mime("offer"))
     run(server, box)
