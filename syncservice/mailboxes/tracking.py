@@ -6,6 +6,7 @@ of asynchronous operations, and by the mailbox's next visit if nobody else did.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -114,6 +115,8 @@ def track_folder(mailbox: Mailbox, folder_id: str, name: str, about: About, acto
         folder_id=folder_id,
         defaults={**nothing, **about, "name": name, "state": TrackingFolder.State.ACTIVE},
     )
+    # The next visit looks before it reads: the folder may lie outside the Inbox (F141).
+    MailboxFolders.objects.filter(mailbox=mailbox).update(looked_at=Now() - timedelta(days=1))
     audit.note(actor, "folder.tracked", mailbox=mailbox, folder=name)
     schedule.wake([mailbox.pk], Lane.INCOMING, "a folder is tracked")
 

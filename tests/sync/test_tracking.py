@@ -262,6 +262,18 @@ def test_email_that_came_another_way_is_about_what_its_folder_says_too(server, b
     assert (link.tracking, link.folder.folder_id) == (RemoteItem.Tracking.HAND, folder)
 
 
+def test_a_folder_outside_the_inbox_is_never_read(server, box):
+    """F141: the list of folders that is known is still fresh."""
+    run(server, box)
+    outside = server.add_folder("Outside")
+    del server.folders[outside]
+    server.deliver(mime("private"), folder=outside)
+    track(box, outside)
+    run(server, box)
+    assert subjects() == []
+    assert TrackingFolder.objects.get().state == TrackingFolder.State.GONE
+
+
 @pytest.mark.parametrize("asked", ["page", "fetch"])
 def test_a_folder_that_is_untracked_while_it_is_read_ends_no_visit(server, box, asked):
     """Tracked again, it is read from its beginning."""
