@@ -45,7 +45,7 @@ from workers.app import app
 from workers.heartbeat import Heartbeat
 from workers.shutdown import is_stopping
 from workers.slots import slots
-from workers.visits import visit_within_slots
+from workers.visits import letting_go, visit_within_slots
 
 log = structlog.get_logger()
 
@@ -184,18 +184,19 @@ def _track(mailbox_id: int) -> None:
         return  # the visit that goes on just now looks for requests between its batches
     claim, rest = found
     begun = schedule.begin(claim, settings.CLAIM_LEASE)
-    outcome = None
-    if begun.wait is None:
-        outcome = visit_within_slots(begun, only_requests=True)
-    outcomes.postpone(begun.claim, rest.length, rest.reason)
-    if outcome is None or outcome.fault is not None:
-        tracking.are_tried(mailbox_id)
-    log.info(
-        "message.tracked",
-        stored=outcome.stored if outcome else 0,
-        fault=outcome.fault.code if outcome and outcome.fault else None,
-        limit=outcome.limit.code if outcome and outcome.limit else None,
-    )
+    with letting_go(begun.claim):
+        outcome = None
+        if begun.wait is None:
+            outcome = visit_within_slots(begun, only_requests=True)
+        outcomes.postpone(begun.claim, rest.length, rest.reason)
+        if outcome is None or outcome.fault is not None:
+            tracking.are_tried(mailbox_id)
+        log.info(
+            "message.tracked",
+            stored=outcome.stored if outcome else 0,
+            fault=outcome.fault.code if outcome and outcome.fault else None,
+            limit=outcome.limit.code if outcome and outcome.limit else None,
+        )
 
 
 _STOPPED = Fault(

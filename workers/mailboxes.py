@@ -1,12 +1,10 @@
 """Queue `mailboxes`: visits."""
 
 import socket
-from contextlib import suppress
 from datetime import timedelta
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection
 
 from syncservice.domain.faults import Patience
 from syncservice.domain.polling import Pace
@@ -16,8 +14,7 @@ from syncservice.mailboxes.schedule import Begun, Claim, ClaimLost
 from syncservice.sync import outcome as outcomes
 from workers.app import app
 from workers.shutdown import is_stopping
-from workers.task import DATABASE_FAILED, first_line
-from workers.visits import visit_within_slots
+from workers.visits import letting_go, visit_within_slots
 
 log = structlog.get_logger()
 
@@ -42,23 +39,10 @@ def visit(mailbox_id: int, lane: str, fence: int) -> None:
             return
         structlog.contextvars.bind_contextvars(fence=begun.claim.fence)
         try:
-            _visit(begun)
+            with letting_go(begun.claim):
+                _visit(begun)
         except ClaimLost:
             log.info("visit.claim_lost")  # someone claimed it since: their visit counts
-        except DATABASE_FAILED as error:
-            log.error("visit.database_unavailable", error=first_line(error))
-            _let_go(begun.claim)
-
-
-def _let_go(claim: Claim) -> None:
-    """End the claim of a visit that lost its transaction, if the database answers by now.
-
-    What killed the transaction (a restart, a lock held for too long, a deadlock) is no crash of
-    the visit's own, and must not park the mailbox. If it can't be said, the lease ends it.
-    """
-    connection.close()
-    with suppress(ClaimLost, DatabaseError, InterfaceError):
-        _postpone(claim, settings.POLL_SHORTEST, "the database failed the visit")
 
 
 def _visit(begun: Begun) -> None:

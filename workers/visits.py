@@ -2,19 +2,27 @@
 
 import dataclasses
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
+import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
 
 from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
 from syncservice.mailboxes import schedule
-from syncservice.mailboxes.schedule import Begun
+from syncservice.mailboxes.schedule import Begun, Claim, ClaimLost
 from syncservice.servers import registry
+from syncservice.sync import outcome as outcomes
 from syncservice.sync.incoming_email import Inbox
 from syncservice.sync.visit import Budget, Outcome, visit
 from workers.heartbeat import Heartbeat
 from workers.shutdown import is_stopping
 from workers.slots import slots as cluster_slots
+from workers.task import DATABASE_FAILED, first_line
+
+log = structlog.get_logger()
 
 BUDGET = Budget(
     duration=settings.VISIT_BUDGET,
@@ -75,6 +83,22 @@ def visit_within_slots(begun: Begun, *, only_requests: bool = False) -> Outcome:
         if is_stopping():
             return Outcome(stopped=True, more_left=True)
         return Outcome(fault=_TIMED_OUT)
+
+
+@contextmanager
+def letting_go(claim: Claim) -> Iterator[None]:
+    """End the claim of a visit that loses its transaction in the block, if the database answers.
+
+    What killed the transaction (a restart, a lock held for too long, a deadlock) is no crash of
+    the visit's own, and must not park the mailbox. If it can't be said, the lease ends it.
+    """
+    try:
+        yield
+    except DATABASE_FAILED as error:
+        log.error("visit.database_unavailable", error=first_line(error))
+        connection.close()
+        with suppress(ClaimLost, DatabaseError, InterfaceError):
+            outcomes.postpone(claim, settings.POLL_SHORTEST, "the database failed the visit")
 
 
 _TIMED_OUT = Fault(

@@ -4,7 +4,7 @@ A request ends with the email's record or with the reason why there is none. A v
 requests before anything else and between its batches.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from django.db.models import QuerySet
 from django.db.models.functions import Now
@@ -19,7 +19,7 @@ from syncservice.domain.faults import (
 )
 from syncservice.mailboxes.models import RemoteItem, TrackRequest
 from syncservice.mailboxes.schedule import fenced
-from syncservice.servers.gateway import Incoming, Listed
+from syncservice.servers.gateway import Fetched, Gone, Incoming, Listed, NotFetched
 from syncservice.sync.incoming_email import Inbox, Stored
 
 State = TrackRequest.State
@@ -33,13 +33,18 @@ def waiting(inbox: Inbox) -> list[TrackRequest]:
     return list(requests.select_related(*REGARDING).order_by("pk"))
 
 
-def answer(gateway: Incoming, inbox: Inbox, request: TrackRequest) -> Stored:
-    """Bring one requested message in, and end the request.
+def answer(
+    gateway: Incoming,
+    inbox: Inbox,
+    request: TrackRequest,
+    fetch: Callable[[Sequence[Listed]], Iterator[list[Fetched | NotFetched | Gone]]],
+) -> list[Stored]:
+    """Bring one requested message in, and end the request; `fetch` yields one batch after another.
 
     Raise FaultError when the server is in trouble: the request goes on waiting then. What concerns
     the one message is the request's reason.
     """
-    stored = Stored()
+    stored: list[Stored] = []
     items: tuple[Listed, ...] = ()
     reason = "the Inbox has no message with this Message-ID"
     try:
@@ -48,17 +53,18 @@ def answer(gateway: Incoming, inbox: Inbox, request: TrackRequest) -> Stored:
             inbox.want(item.item_id, request)
         linked = set(_links(inbox, items).values_list("item_id", flat=True))
         missing = [item for item in items if item.item_id not in linked]
-        if missing:
-            stored = inbox.store(gateway.fetch(missing))
+        stored.extend(map(inbox.store, fetch(missing)))
         if linked:
             inbox.take_by_hand(linked, request)
     except FaultError as error:
-        if error.fault.scope is not Scope.EMAIL:
-            is_said_of_them = bool(items) and may_be_said_over_one_item(error.fault)
-            if not (is_said_of_them or may_be_of_one_item(error.fault)):
+        fault = error.fault
+        if fault.scope is not Scope.EMAIL:
+            if not (may_be_said_over_one_item(fault) or may_be_of_one_item(fault)):
                 raise
             gateway.check()
-        items, reason = (), error.fault.text
+        reason = fault.text
+        if not stored:
+            items = ()
     _end(inbox, request, items, reason)
     return stored
 

@@ -114,9 +114,18 @@ def visit(
             or outcome.bytes >= budget.bytes
         )
 
+    def fetch(items: Sequence[Listed]) -> Iterator[list[Fetched | NotFetched | Gone]]:
+        for batch in batches(items, budget):
+            outcome.bytes += sum(item.size for item in batch)
+            yield _fetch(gateway, batch, budget)
+
     def answer_requests() -> None:
         for request in track_requests.waiting(inbox):
-            outcome.add(track_requests.answer(gateway, inbox, request))
+            if is_spent():
+                outcome.more_left = True
+                return
+            for stored in track_requests.answer(gateway, inbox, request, fetch):
+                outcome.add(stored)
 
     try:
         answer_requests()

@@ -545,6 +545,46 @@ def test_the_former_owners_request_reads_nothing_in_the_new_owners_mailbox(serve
     assert subjects() == []
 
 
+def test_a_message_too_large_is_not_fetched_because_somebody_asked_for_it(server, box):
+    server.deliver(mime("offer", message_id="<a@b>", attached=b"x" * 2**16))
+    wanted = request(box, message_id="<a@b>")
+    gateway, inbox = MemoryIncoming(server), Inbox(due_now(box), item_attempts=5)
+    visit(gateway, inbox, replace(BUDGET, message_bytes=2**10), lambda: 0.0)
+    wanted.refresh_from_db()
+    assert "MESSAGE_BYTES" in wanted.reason
+    assert gateway.fetched == []
+
+
+def test_a_server_that_refuses_to_look_for_a_message_keeps_no_other(server):
+    box = factories.mailbox()
+    server.deliver(mime("offer"))
+    wanted = request(box, message_id="<a@b>")
+
+    class Refusing(MemoryIncoming):
+        def find(self, message_id):
+            raise FaultError(replace(fault(), provenance=Provenance.EWS))
+
+    inbox = Inbox(due_now(box), item_attempts=5)
+    assert visit(Refusing(server), inbox, BUDGET, lambda: 0.0).fault is None
+    wanted.refresh_from_db()
+    assert (wanted.state, wanted.reason) == (TrackRequest.State.FAILED, "a fault")
+    assert subjects() == ["offer"]
+
+
+def test_a_visit_whose_time_is_over_leaves_requests_to_the_next(server, box):
+    items = server.deliver(*(mime(f"mail {number}") for number in range(3)))
+    for item in items:
+        request(box, item_id=item)
+    inbox = Inbox(due_now(box), item_attempts=5)
+    outcome = visit(
+        MemoryIncoming(server), inbox, BUDGET, lambda: 0.0, lambda: Email.objects.exists(),
+        only_requests=True,
+    )  # fmt: skip
+    assert (outcome.stopped, outcome.more_left, subjects()) == (True, True, ["mail 0"])
+    run(server, box, only_requests=True)
+    assert len(subjects()) == 3
+
+
 @pytest.mark.parametrize("which", ["item_id", "message_id"])
 def test_an_id_longer_than_any_is_refused(box, which):
     with pytest.raises(ValidationError, match="at most 1000 characters"):
