@@ -13,12 +13,15 @@ WITH ruled AS (
     AND num_nonnulls(rule.regarding_account_id, rule.regarding_contact_id,
                      rule.regarding_lead_id) > 0
   ORDER BY link.email_id, link.id
+), changed AS (  -- locked in the order in which everybody locks emails, see lock_threads.sql
+  SELECT ruled.*
+  FROM ruled JOIN crm_email AS email ON email.id = ruled.email_id
+  WHERE (email.regarding_account_id, email.regarding_contact_id, email.regarding_lead_id)
+        IS DISTINCT FROM (ruled.account, ruled.contact, ruled.lead)
+  ORDER BY email.id FOR NO KEY UPDATE OF email
 )
 UPDATE crm_email AS email
-SET regarding_account_id = ruled.account,
-    regarding_contact_id = ruled.contact,
-    regarding_lead_id = ruled.lead
-FROM ruled
-WHERE email.id = ruled.email_id
-  AND (email.regarding_account_id, email.regarding_contact_id, email.regarding_lead_id)
-      IS DISTINCT FROM (ruled.account, ruled.contact, ruled.lead);
+SET regarding_account_id = changed.account,
+    regarding_contact_id = changed.contact,
+    regarding_lead_id = changed.lead
+FROM changed WHERE email.id = changed.email_id;

@@ -1,11 +1,12 @@
 """What people ask to have in the CRM: by folder, by category, by hand (F101, F119, F140-F157)."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -28,6 +29,7 @@ from syncservice.sync.incoming_email import Inbox
 from syncservice.sync.organising import LOOKED_AT_EVERY, NAMES
 from syncservice.sync.visit import Outcome, visit
 from tests import factories
+from tests.cluster.processes import wait_until
 from tests.memory_gateway import MemoryIncoming, MemoryOrganised, MemoryServer, fault, mime
 from tests.sync.test_visit import BUDGET, due_now
 
@@ -246,6 +248,42 @@ def test_untracked_a_folder_keeps_what_it_brought_and_brings_nothing_new(server,
     run(server, box)
     assert subjects() == ["old"]
     assert Email.objects.get().regarding == account
+
+
+@pytest.mark.django_db(transaction=True)
+def test_folder_rules_wait_for_no_email_while_they_hold_a_later_one(server, box):
+    """Others lock emails in the order of their ids: two would wait in a circle."""
+    folder = server.add_folder("Clients")
+    server.deliver(mime("one"), mime("two"), folder=folder)
+    track(box, folder)
+    run(server, box)
+    first, last = Email.objects.order_by("pk")
+    Email.objects.filter(pk=first.pk).update(text="so that it lies behind the last in the table")
+    TrackingFolder.objects.update(regarding_account=Account.objects.create(name="Contoso"))
+    inbox = Inbox(due_now(box), item_attempts=5)
+
+    def apply() -> None:
+        try:
+            with connection.cursor() as cursor:  # as for many: in the order of the table
+                cursor.execute("SET enable_nestloop = off; SET enable_mergejoin = off")
+            inbox.apply_folder_rules()
+        finally:
+            connection.close()  # this thread's own
+
+    with ThreadPoolExecutor(1) as thread:
+        with transaction.atomic():
+            Email.objects.select_for_update().get(pk=first.pk)
+            applied = thread.submit(apply)
+            wait_until(_somebody_waits, what="the rules wait for the first")
+            Email.objects.select_for_update(nowait=True).get(pk=last.pk)
+        applied.result()
+    assert not Email.objects.filter(regarding_account=None).exists()
+
+
+def _somebody_waits() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(cursor.fetchone()[0])
 
 
 def test_email_that_came_another_way_is_about_what_its_folder_says_too(server, box):
