@@ -13,6 +13,7 @@ from syncservice.simulator.exchange.control import (
     ArmedFault,
     ControlError,
     Counters,
+    Delivery,
     ListedItem,
     SimulatorControl,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "ArmedFault",
     "ControlError",
     "Counters",
+    "Delivery",
     "ExchangeSimulator",
     "Fault",
     "ListedItem",

@@ -27,6 +27,16 @@ class ListedItem:
 
 
 @dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message that was sent, as one of its recipients got it."""
+
+    message_id: str
+    sender: str  # the mailbox
+    recipient: str  # lower case
+    is_outside: bool  # no mailbox of the simulator has the address
+
+
+@dataclass(frozen=True, slots=True)
 class ArmedFault:
     """A fault that is switched on: how many calls it could apply to, and to how many it did."""
 
@@ -129,6 +139,10 @@ class SimulatorControl:
             for one in self._ask("GET", "items", params=query)["items"]
         ]
 
+    def mime(self, item_id: str) -> bytes:
+        """An item's RFC 5322 text."""
+        return base64.b64decode(self._ask("GET", "items/mime", params={"id": item_id})["mime"])
+
     def move(self, item_id: str, folder: str) -> str:
         """Move an item and return its new id."""
         return str(self._ask("POST", "items/move", json={"id": item_id, "folder": folder})["id"])
@@ -181,6 +195,32 @@ class SimulatorControl:
     def clear_faults(self) -> None:
         """Switch all faults off."""
         self._ask("DELETE", "faults")
+
+    def do_late(self) -> int:
+        """Do the work of requests that a `late` fault cut off; return how many there were."""
+        return int(self._ask("POST", "late")["done"])
+
+    def deliveries(self, message_id: str = "") -> list[Delivery]:
+        """What was sent to whom, inside and outside; of all messages, or of one."""
+        query = {"message_id": message_id} if message_id else {}
+        found = self._ask("GET", "deliveries", params=query)["deliveries"]
+        return [Delivery(**one) for one in found]
+
+    def forget_deliveries(self) -> None:
+        """Start counting deliveries anew."""
+        self._ask("DELETE", "deliveries")
+
+    def keep_in_outbox(self, seconds: float) -> None:
+        """Let messages that are sent from now on stay in the Outbox so long."""
+        self._ask("POST", "outbox", json={"seconds": seconds})
+
+    def empty_outboxes(self) -> None:
+        """Send all that is in an Outbox, at once."""
+        self._ask("POST", "outbox", json={})
+
+    def allow_send_as(self, mailbox: str, address: str) -> None:
+        """Let a mailbox send in the name of another address."""
+        self._ask("POST", "send-as", json={"mailbox": mailbox, "address": address})
 
     def expire_sync_states(self) -> None:
         """Refuse every sync state handed out so far."""

@@ -8,6 +8,7 @@ POST   /simulator/deliver?mailbox=&folder=&received=     the RFC 5322 text as th
 POST   /simulator/deliver-many          {"messages": [{"mailbox", "mime" (base64), "folder"?,
                                         "received"?}]}, answers {"ids": [...]}
 GET    /simulator/items?mailbox=&folder=                 {"items": [{"id", "subject", ...}]}
+GET    /simulator/items/mime?id=        its RFC 5322 text: {"mime" (base64)}
 POST   /simulator/items/move            {"id", "folder"}, answers {"id": new id}
 POST   /simulator/items/delete          {"id", "disposal"?}
 POST   /simulator/items/read            {"id", "is_read"}
@@ -19,6 +20,13 @@ POST   /simulator/folders/delete        {"id", "disposal"?}
 POST   /simulator/faults                a fault (see faults), answers {"number"}
 GET    /simulator/faults                {"faults": [{"number", "fault", "met", "used"}]}
 DELETE /simulator/faults?number=        that one, or all
+POST   /simulator/late                  do all that is late now, answers {"done": requests}
+GET    /simulator/deliveries?message_id=     what was sent, to whom: {"deliveries":
+                                        [{"message_id", "sender", "recipient", "is_outside"}]}
+DELETE /simulator/deliveries            forget it
+POST   /simulator/outbox                {"seconds"?}: how long mail stays in Outboxes from now on;
+                                        without it, all that is in one leaves at once
+POST   /simulator/send-as               {"mailbox", "address"}: it may send in that one's name
 POST   /simulator/expire-sync-states
 POST   /simulator/options               {"strict_conflicts": bool}
 GET    /simulator/statistics
@@ -28,6 +36,7 @@ DELETE /simulator/statistics            reset
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from syncservice.simulator.exchange.errors import EwsError
@@ -50,6 +59,7 @@ def answer(service: Service, method: str, path: str, query: Query, body: bytes) 
             "routes": sorted(map(" ".join, ROUTES)),
         }
     try:
+        service.catch_up()
         return 200, work(service, query, body)
     except EwsError as error:
         return 409, {"error": error.code}
@@ -130,6 +140,12 @@ def facts_of(mailbox: Mailbox, folder: Folder) -> list[Json]:
         }
         for item in folder.items.values()
     ]
+
+
+def show_mime(service: Service, query: Query, body: bytes) -> Json:
+    """An item's RFC 5322 text."""
+    _, item = service.store.item(query["id"])
+    return {"mime": base64.b64encode(item.mime()).decode()}
 
 
 def move_item(service: Service, query: Query, body: bytes) -> Json:
@@ -226,6 +242,42 @@ def remove_faults(service: Service, query: Query, body: bytes) -> Json:
     return {}
 
 
+def do_late(service: Service, query: Query, body: bytes) -> Json:
+    """Do the work of requests whose clients were cut off before it."""
+    return {"done": service.catch_up(with_all_late=True)}
+
+
+def list_deliveries(service: Service, query: Query, body: bytes) -> Json:
+    """What was sent to whom; of all messages, or of one."""
+    wanted = query.get("message_id")
+    found = service.store.deliveries
+    return {"deliveries": [asdict(one) for one in found if not wanted or one.message_id == wanted]}
+
+
+def forget_deliveries(service: Service, query: Query, body: bytes) -> Json:
+    """Start counting anew."""
+    service.store.deliveries.clear()
+    return {}
+
+
+def set_outbox(service: Service, query: Query, body: bytes) -> Json:
+    """Say how long mail stays in an Outbox, or let all of it out."""
+    facts = json.loads(body)
+    if "seconds" in facts:
+        service.store.outbox_seconds = float(facts["seconds"])
+    else:
+        service.store.carry_mail(at_once=True)
+    return {}
+
+
+def allow_send_as(service: Service, query: Query, body: bytes) -> Json:
+    """Let a mailbox send in the name of another address."""
+    facts = json.loads(body)
+    own = service.store.mailbox(facts["mailbox"]).address
+    service.store.may_send_as.add((own.lower(), facts["address"].lower()))
+    return {}
+
+
 def expire_sync_states(service: Service, query: Query, body: bytes) -> Json:
     """Refuse every sync state handed out so far."""
     service.store.sync_epoch += 1
@@ -262,6 +314,7 @@ ROUTES: dict[tuple[str, str], Callable[[Service, Query, bytes], Json]] = {
     ("POST", "/simulator/deliver"): deliver,
     ("POST", "/simulator/deliver-many"): deliver_many,
     ("GET", "/simulator/items"): list_items,
+    ("GET", "/simulator/items/mime"): show_mime,
     ("POST", "/simulator/items/move"): move_item,
     ("POST", "/simulator/items/delete"): delete_item,
     ("POST", "/simulator/items/read"): mark_read,
@@ -273,6 +326,11 @@ ROUTES: dict[tuple[str, str], Callable[[Service, Query, bytes], Json]] = {
     ("POST", "/simulator/faults"): add_fault,
     ("GET", "/simulator/faults"): list_faults,
     ("DELETE", "/simulator/faults"): remove_faults,
+    ("POST", "/simulator/late"): do_late,
+    ("GET", "/simulator/deliveries"): list_deliveries,
+    ("DELETE", "/simulator/deliveries"): forget_deliveries,
+    ("POST", "/simulator/outbox"): set_outbox,
+    ("POST", "/simulator/send-as"): allow_send_as,
     ("POST", "/simulator/expire-sync-states"): expire_sync_states,
     ("POST", "/simulator/options"): set_options,
     ("GET", "/simulator/statistics"): statistics,

@@ -82,6 +82,7 @@ FACTS = {
     "ErrorSendMeetingInvitationsRequired": (
         "SendMeetingInvitations attribute must be specified for calendar items."
     ),
+    "ErrorSendAsDenied": "The user account does not have the right to send as this sender.",
     "ErrorServerBusy": "The server cannot service this request right now. Try again later.",
     "ErrorStaleObject": ("The object is stale: its change key does not match the current one."),
     "ErrorSubmissionQuotaExceeded": "The message submission quota was exceeded.",

@@ -17,6 +17,8 @@ When: `mailbox` and `operation` (empty: any), `nth` (only the n-th such call, fr
 - ``http``: HTTP `status`, with `retry_after` (seconds) unless null.
 - ``html``: a page of HTML with status 200.
 - ``reset_before``, ``reset_after``: the connection is reset before or after the work is done.
+- ``late``: the connection is reset, and the work is done later: `seconds` later, before whatever is
+  asked then; 0: when the control API says so.
 - ``slow``: the work is done, the answer comes `seconds` later. Goes together with others.
 - ``hang``: the work is done, no answer ever comes.
 
@@ -41,6 +43,7 @@ KINDS = (
     "html",
     "reset_before",
     "reset_after",
+    "late",
     "slow",
     "hang",
 )

@@ -80,7 +80,7 @@ NAMED: dict[tuple[str, int | str], str] = {
 }
 #: Integers in MAPI, words in EWS; the numbers are the words' places.
 NUMBERED = ("Importance", "Sensitivity")
-READ, UNSENT, HAS_ATTACHMENTS, FROM_ME = 0x01, 0x08, 0x10, 0x20
+READ, SUBMITTED, UNSENT, HAS_ATTACHMENTS, FROM_ME = 0x01, 0x04, 0x08, 0x10, 0x20
 
 
 def under_schema_name(key: str, value: Value) -> Value:
@@ -104,6 +104,7 @@ def under_tag(key: str, text: str) -> str:
 def flags(item: Item) -> str:
     """PR_MESSAGE_FLAGS."""
     found = READ if item.is_set("IsRead") else 0
+    found |= SUBMITTED if item.is_set("IsSubmitted") else 0
     found |= UNSENT if item.is_set("IsDraft") else 0
     found |= FROM_ME if item.is_set("IsFromMe") else 0
     found |= HAS_ATTACHMENTS if "true" in derived.has_attachments(item) else 0

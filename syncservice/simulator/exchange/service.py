@@ -83,6 +83,15 @@ class Answer:
     reset: bool = False  # reset the connection instead
 
 
+@dataclass(frozen=True, slots=True)
+class Late:
+    """A request whose client was cut off, and whose work is still to be done."""
+
+    request: Request
+    login: str
+    due: float | None  # on the clock of time.monotonic; None: when somebody says so
+
+
 UNAUTHORIZED = Answer(
     401, b"", "text/plain", {"WWW-Authenticate": 'Basic realm="Exchange simulator"'}
 )
@@ -95,6 +104,19 @@ class Service:
     store: Store = field(default_factory=Store)
     plan: FaultPlan = field(default_factory=FaultPlan)
     statistics: Statistics = field(default_factory=Statistics)
+    late: list[Late] = field(default_factory=list)
+
+    def catch_up(self, *, with_all_late: bool = False) -> int:
+        """Do what is due by now, or all that is late; return how many late requests were done."""
+        moment = time.monotonic()
+        late, self.late = self.late, []
+        for one in late:
+            if with_all_late or (one.due is not None and one.due <= moment):
+                self._work(one.request, one.login, [])
+            else:
+                self.late.append(one)
+        self.store.carry_mail()
+        return len(late) - len(self.late)
 
     def answer(self, data: bytes, authorization: str | None) -> Answer:
         """Answer one POST; `authorization` is the header of that name."""
@@ -104,6 +126,7 @@ class Service:
                 self.statistics.authentication_failures += 1
             return UNAUTHORIZED
         started = time.perf_counter()
+        self.catch_up()
         try:
             request = read_request(data)
         except SoapFault as error:
@@ -131,6 +154,9 @@ class Service:
         faults = self.plan.for_call(whose, request.operation)
         for one in faults:
             self.statistics.faults[one.kind] += 1
+            if one.kind == "late":
+                due = time.monotonic() + one.seconds if one.seconds else None
+                self.late.append(Late(request, login, due))
         instead = next(filter(None, map(instead_of_work, faults)), None)
         answer = instead or self._work(request, login, faults)
         for one in faults:
@@ -182,7 +208,7 @@ def instead_of_work(fault_: Fault) -> Answer | None:
         return Answer(500, fault(soap_fault))
     if fault_.kind == "html":
         return Answer(200, SORRY, HTML)
-    if fault_.kind == "reset_before":
+    if fault_.kind in ("reset_before", "late"):
         return Answer(0, b"", reset=True)
     if fault_.kind == "http":
         if fault_.status == 401:

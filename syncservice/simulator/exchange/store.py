@@ -4,6 +4,7 @@ Pure state, no HTTP. A new store is a new run: its ids and sync states are stran
 """
 
 import os
+import time
 import uuid
 from dataclasses import dataclass, field
 
@@ -17,6 +18,31 @@ from syncservice.simulator.exchange.moments import now, write_moment
 from syncservice.simulator.exchange.values import Value
 
 RECIPIENTS = ("ToRecipients", "CcRecipients", "BccRecipients")
+#: What asks a recipient's program, or server, for a receipt.
+RECEIPTS = {
+    "IsReadReceiptRequested": "Disposition-Notification-To",
+    "IsDeliveryReceiptRequested": "Return-Receipt-To",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message that was sent, as one of its recipients got it."""
+
+    message_id: str
+    sender: str  # the mailbox
+    recipient: str
+    is_outside: bool  # no mailbox here has the address
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """A message in an Outbox, on its way out."""
+
+    due: float  # on the clock of time.monotonic
+    mailbox: Mailbox
+    item: Item
+    target: Folder | None  # where its copy goes; None: there is none
 
 
 @dataclass(slots=True)
@@ -30,6 +56,10 @@ class Store:
     service_accounts: set[str] = field(default_factory=set)  # logins that may impersonate
     sync_epoch: int = 0  # raised to expire all sync states
     strict_conflicts: bool = False  # AutoResolve refuses a property changed on both sides
+    outbox_seconds: float = 0.0  # how long a sent draft stays in the Outbox
+    leaving: list[Leaving] = field(default_factory=list)
+    deliveries: list[Delivery] = field(default_factory=list)
+    may_send_as: set[tuple[str, str]] = field(default_factory=set)  # mailbox, address (lower case)
 
     def add_mailbox(self, address: str, password: str | None = None, name: str = "") -> Mailbox:
         """Create a mailbox; without a password only service accounts reach it."""
@@ -117,21 +147,57 @@ class Store:
         item = Item.of_mime(source, values)
         return mailbox.add(item, mailbox.folder_named(folder))
 
+    def send_draft(self, mailbox: Mailbox, draft: Item, target: Folder | None) -> None:
+        """Send a saved message through the Outbox; its copy goes to `target`, or nowhere."""
+        self._check(mailbox, draft)
+        draft.values["IsSubmitted"] = "true"
+        item = mailbox.move(draft, mailbox.well_known["outbox"])
+        self.leaving.append(Leaving(time.monotonic() + self.outbox_seconds, mailbox, item, target))
+        self.carry_mail()
+
+    def carry_mail(self, *, at_once: bool = False) -> None:
+        """Send what has been in an Outbox long enough, or all of it.
+
+        What was taken out of there meanwhile is not sent.
+        """
+        moment = time.monotonic()
+        leaving, self.leaving = self.leaving, []
+        for one in leaving:
+            if not at_once and one.due > moment:
+                self.leaving.append(one)
+            elif one.item.uid in one.mailbox.well_known["outbox"].items:
+                self.send(one.mailbox, one.item)
+                if one.target is None:
+                    one.mailbox.remove(one.item)
+                else:
+                    one.mailbox.move(one.item, one.target)
+
+    def _check(self, sender: Mailbox, item: Item) -> None:
+        """Refuse a message without good recipients, or in the name of somebody else."""
+        recipients = item.people(*RECIPIENTS)
+        if not recipients or any("@" not in one.email for one in recipients):
+            raise EwsError("ErrorInvalidRecipients")
+        own = sender.address.lower()
+        for author in item.people("From"):
+            if author.email.lower() != own and (own, author.email.lower()) not in self.may_send_as:
+                raise EwsError("ErrorSendAsDenied")
+
     def send(self, sender: Mailbox, item: Item) -> None:
-        """Deliver a message to every recipient who has a mailbox here.
+        """Deliver a message to every recipient who has a mailbox here, and count all of them.
 
         The item itself becomes a sent one: it gets the ids and dates of a sent message.
         """
-        recipients = item.people(*RECIPIENTS)
-        if not recipients:
-            raise EwsError("ErrorInvalidRecipients")
-        if any("@" not in one.email for one in recipients):
-            raise EwsError("ErrorInvalidRecipients")
+        self._check(sender, item)
         self._stamp(sender, item)
         delivered = without_header(item.mime(), "Bcc")
-        addresses = dict.fromkeys(one.email.lower() for one in recipients)
-        for address in addresses:
+        for asked, header in RECEIPTS.items():
+            if item.is_set(asked):
+                delivered = without_header(delivered, header)
+                delivered = with_header(delivered, header, item.people("From")[0].email)
+        message_id = item.text("InternetMessageId")
+        for address in dict.fromkeys(one.email.lower() for one in item.people(*RECIPIENTS)):
             mailbox = self.mailboxes.get(address)
+            self.deliveries.append(Delivery(message_id, sender.address, address, mailbox is None))
             if mailbox is not None:
                 self.deliver(mailbox, delivered)
 

@@ -73,16 +73,7 @@ def send_item(context: Context) -> str:
             raise EwsError("ErrorInvalidItemForOperationSendItem")
         named = context.target_folder(M + "SavedItemFolderId")
         target = named[1] if named else mailbox.well_known["sentitems"]
-        send_saved(context, mailbox, item, target if truth(keeps) else None)
+        context.store.send_draft(mailbox, item, target if truth(keeps) else None)
         return ""
 
     return context.each("SendItem", required_children(element, M + "ItemIds"), send)
-
-
-def send_saved(context: Context, mailbox: Mailbox, item: Item, target: Folder | None) -> None:
-    """Send a saved message: the draft goes, and a copy goes to `target` unless it is None."""
-    context.store.send(mailbox, item)
-    if target is None:
-        mailbox.remove(item)
-    else:
-        mailbox.move(item, target)

@@ -11,7 +11,6 @@ from syncservice.simulator.exchange.item_reader import read_property, zone_of
 from syncservice.simulator.exchange.mailbox import Mailbox
 from syncservice.simulator.exchange.markup import Element, M, T, children, local
 from syncservice.simulator.exchange.operations.creating import DISPOSITIONS, choice
-from syncservice.simulator.exchange.operations.moving import send_saved
 from syncservice.simulator.exchange.paths import ExtendedPath, read_path
 from syncservice.simulator.exchange.values import Body, Value
 
@@ -55,7 +54,8 @@ def update_item(context: Context) -> str:
                 mailbox,
                 mailbox.well_known["sentitems"],
             )
-            send_saved(context, mailbox, item, to[1] if disposition != "SendOnly" else None)
+            target = to[1] if disposition != "SendOnly" else None
+            context.store.send_draft(mailbox, item, target)
             return f"<m:Items/>{conflicts(resolved)}"
         inner = f"<t:{item.element}>{derived.item_id(item)}</t:{item.element}>"
         return f"<m:Items>{inner}</m:Items>{conflicts(resolved)}"
