@@ -1,7 +1,8 @@
-"""A mail server in memory that honours `servers.gateway.Incoming`; no mock: it works."""
+"""A mail server in memory that honours `servers.gateway`, in and out; no mock: it works."""
 
+import enum
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.message import EmailMessage
@@ -14,13 +15,18 @@ from syncservice.servers.gateway import (
     FOLDER_GONE,
     INBOX,
     SENT_ITEMS,
+    Accepted,
     Category,
     Fetched,
     Gone,
     Listed,
     MailFolder,
+    MailObject,
     NotFetched,
+    OutcomeUnknown,
     Page,
+    Rejected,
+    Whereabouts,
 )
 
 RECEIVED = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -204,3 +210,119 @@ class MemoryOrganised:
     def _write(self, what: str) -> None:
         if what in self.server.unwritable:
             raise FaultError(self.server.unwritable[what])
+
+
+class Step(enum.Enum):
+    """Where an attempt to send, or to keep a copy, may come to its end."""
+
+    BEGUN = enum.auto()  # nothing is there yet
+    DRAFTED = enum.auto()  # a draft is there, and nobody has been told of a handover
+    ANNOUNCED = enum.auto()  # `before_handover` has returned, and the server has taken nothing
+    TAKEN = enum.auto()  # the server has taken the message, and nobody has heard so
+    COPYING = enum.auto()  # nothing is kept yet
+    COPIED = enum.auto()  # a copy is there, and nobody has heard so
+
+
+class Killed(BaseException):
+    """The process that sends is no more; nothing of ours may catch it."""
+
+
+@dataclass
+class MemoryPostOffice:
+    """A server that delivers what one mailbox sends.
+
+    What stands in `cut_at` loses the next connection there, what stands in `killed_at` the process
+    that speaks over it: once each.
+    """
+
+    delivered: list[tuple[str, str]] = field(default_factory=list)  # Message-ID, forward-path
+    texts: dict[str, bytes] = field(default_factory=dict)  # of what was delivered, by Message-ID
+    drafts: list[str] = field(default_factory=list)  # Message-IDs
+    sent_items: list[str] = field(default_factory=list)
+    refused: dict[str, Fault] = field(default_factory=dict)  # by forward-path
+    fault: Fault | None = None  # raised by every request
+    cut_at: set[Step] = field(default_factory=set)
+    killed_at: set[Step] = field(default_factory=set)
+    sees_sent: bool = True  # False: it can't look up what it delivered, as a plain SMTP server
+    sees_unsent: bool = True  # False: what it doesn't find it can't tell of, as an IMAP server
+
+    def recipients(self, message_id: str) -> list[str]:
+        return [path for sent, path in self.delivered if sent == message_id]
+
+    def reach(self, step: Step) -> None:
+        """Go on, or end here."""
+        if step in self.killed_at:
+            self.killed_at.remove(step)
+            raise Killed(step)
+        if step in self.cut_at:
+            self.cut_at.remove(step)
+            is_unclear = step in (Step.ANNOUNCED, Step.TAKEN)
+            raise (OutcomeUnknown if is_unclear else FaultError)(fault())
+
+
+@dataclass
+class MemoryOutgoing:
+    """`servers.gateway.Outgoing` over it."""
+
+    office: MemoryPostOffice
+    requests: int = 0
+
+    def send(self, mail: MailObject, before_handover: Callable[[], None]) -> Accepted:
+        if not mail.forward_paths:
+            raise ValueError("a message without recipients")
+        self._ask()
+        office, message_id = self.office, mail.message_id
+        if not mail.is_first_attempt:
+            self._put_away(message_id)
+        office.reach(Step.BEGUN)
+        if all(path in office.refused for path in mail.forward_paths):
+            raise FaultError(office.refused[mail.forward_paths[0]])
+        office.drafts.append(message_id)
+        office.reach(Step.DRAFTED)
+        try:
+            before_handover()
+        except Exception:
+            self._put_away(message_id)
+            raise
+        office.reach(Step.ANNOUNCED)
+        office.drafts.remove(message_id)
+        office.delivered += [
+            (message_id, path) for path in mail.forward_paths if path not in office.refused
+        ]
+        office.texts[message_id] = mail.mime
+        office.reach(Step.TAKEN)
+        return Accepted(
+            tuple(
+                Rejected(path, office.refused[path])
+                for path in mail.forward_paths
+                if path in office.refused
+            )
+        )
+
+    def look_up(self, mail: MailObject) -> Whereabouts:
+        self._ask()
+        if self.office.sees_sent and self.office.recipients(mail.message_id):
+            return Whereabouts.SENT
+        is_clear = self.office.sees_sent and self.office.sees_unsent
+        return Whereabouts.NOT_SENT if is_clear else Whereabouts.UNKNOWN
+
+    def keep_copy(self, mail: MailObject) -> None:
+        self._ask()
+        self.office.reach(Step.COPYING)
+        if mail.keeps_copy and mail.message_id not in self.office.sent_items:
+            self.office.sent_items.append(mail.message_id)
+        self.office.reach(Step.COPIED)
+
+    def _put_away(self, message_id: str) -> None:
+        self.office.drafts[:] = [one for one in self.office.drafts if one != message_id]
+
+    def _ask(self) -> None:
+        self.requests += 1
+        if self.office.fault:
+            raise FaultError(self.office.fault)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None

@@ -4,7 +4,8 @@ Implementations inherit from nothing. All of them translate every foreign error 
 `FaultError` at their border and pass the suite in `tests/contracts/`.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+import enum
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
@@ -102,6 +103,46 @@ class Stamp:
     at: datetime  # of its last test
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailObject:
+    """What is handed over to a server: content and envelope (RFC 5321 section 2.3.1)."""
+
+    message_id: str  # with its <>; no other attempt but this email's has it
+    mime: bytes  # RFC 5322, without Bcc; lines may end in any way
+    forward_paths: tuple[str, ...]  # who gets it; those that `mime` doesn't name are blind copies
+    keeps_copy: bool = True  # in Sent Items
+    asks_delivery_receipt: bool = False
+    asks_read_receipt: bool = False
+    is_first_attempt: bool = False  # nothing can be left of an earlier one: nobody looks for it
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A recipient that the server refused while it took the message for others."""
+
+    forward_path: str
+    fault: Fault  # TRANSIENT: another attempt for this one may succeed
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The server has taken the message, for all but these."""
+
+    rejected: tuple[Rejected, ...] = ()
+
+
+class Whereabouts(enum.Enum):
+    """What a server says of a message whose handover came to no clear end."""
+
+    SENT = enum.auto()
+    NOT_SENT = enum.auto()  # it was not taken, and won't be
+    UNKNOWN = enum.auto()  # the server can't tell
+
+
+class OutcomeUnknown(FaultError):
+    """The server may have taken the message, or not."""
+
+
 class Conversation(Protocol):
     """Some requests to the server of one mailbox; a context manager."""
 
@@ -175,12 +216,28 @@ class Organised(Protocol):
 
 
 class Outgoing(Conversation, Protocol):
-    """The way out for the email of one mailbox."""
+    """The way out for the email of one mailbox.
 
-    def send(self, mime: bytes, forward_paths: Sequence[str]) -> None:
-        """Hand a message over to the server, from the mailbox's own address, or raise FaultError.
+    A message is sent once: whoever is killed, or cut off, finds out what became of an attempt by
+    `look_up` before another one is made.
+    """
 
-        `forward_paths` are the recipients' addresses (RFC 5321); those in `mime` don't count.
+    def send(self, mail: MailObject, before_handover: Callable[[], None]) -> Accepted:
+        """Hand a message over to the server, or raise FaultError: then nobody gets it.
+
+        `before_handover` is called once, right before the step from which on the server may have
+        taken the message; what it raises stops the attempt there. Raise OutcomeUnknown when that
+        step came to no clear end. What an earlier attempt left half done is put away first.
+        """
+
+    def look_up(self, mail: MailObject) -> Whereabouts:
+        """Find out what became of an attempt that was handed over, or raise FaultError."""
+
+    def keep_copy(self, mail: MailObject) -> None:
+        """See to it that the sender's Sent Items hold a sent message once, or not at all.
+
+        As `mail.keeps_copy` says; a server that has no such folder keeps none. Done twice, it
+        changes nothing more.
         """
 
 

@@ -29,10 +29,11 @@ from syncservice.servers.imap_connection import (
     Told,
     attributes,
     capabilities,
+    logged_in,
     quoted,
 )
 from syncservice.servers.imap_replies import GoneMeanwhile, Meaning, Refused, faults_translated
-from syncservice.servers.mail_server import MailServer, Security
+from syncservice.servers.mail_server import MailServer
 
 #: The numbers of 1,000,000 messages; an Inbox that has more is none.
 _SEARCH_BYTES = 16 * 2**20
@@ -340,7 +341,7 @@ class ImapIncoming:
         try:
             if self._connection is None:
                 self._ask()
-                self._connection, self._is_writable = self._log_in(), None
+                self._connection, self._is_writable = logged_in(self._server), None
             if self._is_writable is not for_writing:
                 self._ask()
                 self._open_inbox(self._connection, for_writing)
@@ -349,26 +350,9 @@ class ImapIncoming:
             raise
         return self._connection
 
-    def _log_in(self) -> Connection:
-        server = self._server
-        if re.search(r"[\x00-\x1f\x7f]", server.username + server.password):
-            raise FaultError(replies.LOGIN.fault())  # it would end the command and begin another
-        with faults_translated(server, replies.GREETING):
-            connection = Connection(server)
-        try:
-            if server.security is Security.STARTTLS:
-                with faults_translated(server, replies.STARTTLS):
-                    connection.start_tls()
-            with faults_translated(server, replies.LOGIN):
-                connection.log_in()
-        except BaseException:
-            connection.hang_up()
-            raise
-        return connection
-
     def _open_inbox(self, connection: Connection, for_writing: bool) -> None:
         with faults_translated(self._server, replies.INBOX):
-            told = connection.open_inbox(for_writing=for_writing)
+            told = connection.open_folder("INBOX", for_writing=for_writing)
         if for_writing and "READ-ONLY" in told:
             raise FaultError(replies.READ_ONLY.fault())
         if "UIDVALIDITY" not in told or "UIDNOTSTICKY" in told:

@@ -12,14 +12,22 @@ import io
 import re
 import socket
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
+from syncservice.domain.faults import FaultError
+from syncservice.servers import imap_replies as replies
 from syncservice.servers.answers import Answers, AnswerTooLarge
-from syncservice.servers.imap_replies import Said
+from syncservice.servers.imap_replies import Said, faults_translated
 from syncservice.servers.mail_server import MailServer, Security
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 _READ_BYTES = 2**16
 #: An answer to a command that isn't told otherwise.
 ANSWER_BYTES = 2**20
+#: Of what is sent in one go: a message that is put into a folder may be large.
+_PIECE_BYTES = 2**18
 #: A server that doesn't answer LOGOUT by then is left without a word.
 _LOGOUT_SECONDS = 5
 
@@ -80,11 +88,16 @@ class Connection(imaplib.IMAP4):
             self.ask("LOGIN", quoted(server.username), quoted(server.password))
         self.state = "AUTH"
 
-    def open_inbox(self, *, for_writing: bool) -> Told:
+    def open_folder(self, name: str | bytes, *, for_writing: bool = False) -> Told:
         """Open it and return what was told of it; reading changes nothing there, not a flag."""
-        told = self.ask("SELECT" if for_writing else "EXAMINE", "INBOX")
+        told = self.ask("SELECT" if for_writing else "EXAMINE", name)
         self.state = "SELECTED"
         return told
+
+    def append_to(self, folder: bytes, *words: str, message: bytes) -> None:
+        """Put a message into a folder, its flags and its date being `words`."""
+        self.literal = message  # type: ignore[assignment] # imaplib sends it when it may
+        self.ask("APPEND", folder, *words)
 
     def hang_up(self) -> None:
         """Say LOGOUT and close, whatever state the connection is in."""
@@ -125,6 +138,12 @@ class Connection(imaplib.IMAP4):
             raise ConnectionResetError("the connection ended within a literal")
         return literal
 
+    def send(self, data: "ReadableBuffer") -> None:
+        view = memoryview(data)  # in pieces: the time-out is for each of them
+        for start in range(0, len(view), _PIECE_BYTES):
+            self.sock.sendall(view[start : start + _PIECE_BYTES])
+        self._answers.begin(self._seconds, self._line_bytes + self._literal_bytes + _READ_BYTES)
+
     def shutdown(self) -> None:
         with contextlib.suppress(OSError):  # closed it is, also when it was lost before
             self.sock.shutdown(socket.SHUT_RDWR)
@@ -137,7 +156,6 @@ class Connection(imaplib.IMAP4):
         self._reader = io.BufferedReader(self._answers, _READ_BYTES)
 
     def _command(self, name: str, *words: str | bytes) -> bytes:
-        self._answers.begin(self._seconds, self._line_bytes + self._literal_bytes + _READ_BYTES)
         self.untagged_responses = {}  # what another command left is no answer to this one
         tag: bytes = super()._command(name, *words)  # type: ignore[misc]
         return tag
@@ -163,6 +181,24 @@ class Connection(imaplib.IMAP4):
         """Return the account as SASL's mechanism PLAIN wants it (RFC 4616)."""
         account = f"\0{self._server.username}\0{self._server.password}"
         return base64.b64encode(account.encode())
+
+
+def logged_in(server: MailServer) -> Connection:
+    """Return a connection that is ready for commands, or raise FaultError."""
+    if re.search(r"[\x00-\x1f\x7f]", server.username + server.password):
+        raise FaultError(replies.LOGIN.fault())  # it would end the command and begin another
+    with faults_translated(server, replies.GREETING):
+        connection = Connection(server)
+    try:
+        if server.security is Security.STARTTLS:
+            with faults_translated(server, replies.STARTTLS):
+                connection.start_tls()
+        with faults_translated(server, replies.LOGIN):
+            connection.log_in()
+    except BaseException:
+        connection.hang_up()
+        raise
+    return connection
 
 
 def quoted(text: str) -> bytes:

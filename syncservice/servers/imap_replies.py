@@ -106,6 +106,13 @@ OTHERS_DELETED = Meaning(
     "another program marked messages as deleted, and without UIDPLUS they would go with ours; "
     "let it expunge them",
 )
+SENT_ITEMS = Meaning(
+    "sent_items_refused",
+    Nature.TRANSIENT,
+    Scope.EMAIL,
+    "the server would not show the folder of sent email, or keep a copy there; "
+    "look whether this account may",
+)
 UNREADABLE = Meaning(
     "unreadable_answer",
     Nature.TRANSIENT,

@@ -7,12 +7,14 @@ from django.db.models.functions import Now
 from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
 from syncservice.mailboxes.encryption import Undecryptable
 from syncservice.mailboxes.models import Discovery, EmailServerProfile, Mailbox
-from syncservice.servers.exchange.access import ExchangeActivities, ExchangeLook, ExchangeOutgoing
+from syncservice.servers.exchange.access import ExchangeActivities, ExchangeLook
 from syncservice.servers.exchange.conversation import ExchangeServer
 from syncservice.servers.exchange.discovery import detect, discover
 from syncservice.servers.exchange.incoming import ExchangeIncoming
+from syncservice.servers.exchange.outgoing import ExchangeOutgoing
 from syncservice.servers.gateway import Activities, Incoming, Organised, Outgoing
 from syncservice.servers.imap import ImapIncoming
+from syncservice.servers.imap_sent import ImapSentItems
 from syncservice.servers.mail_server import MailServer, Security
 from syncservice.servers.pop3 import Pop3Incoming
 from syncservice.servers.slots import Slots
@@ -70,7 +72,22 @@ def outgoing(mailbox: Mailbox, admit: Admit) -> Outgoing:
         exchange = _exchange_server(mailbox, _outgoing_prefix(profile))
         return ExchangeOutgoing(exchange, mailbox.email_address, admit)
     server = _mail_server(mailbox, "outgoing_", profile.outgoing_location, _SMTP_PORTS)
-    return SmtpOutgoing(server, mailbox.email_address, admit)
+    return SmtpOutgoing(server, mailbox.email_address, admit, _sent_items(mailbox, admit))
+
+
+def _sent_items(mailbox: Mailbox, admit: Admit) -> ImapSentItems | None:
+    """Return the sent items beside an SMTP server; None: nobody can be logged in as to see them.
+
+    Email goes out without them, so their login is no condition of sending.
+    """
+    profile = _profile(mailbox)
+    if profile.server_type != ServerType.IMAP_SMTP:
+        return None
+    try:
+        server = _mail_server(mailbox, "", profile.location, _IMAP_PORTS)
+    except FaultError:
+        return None
+    return ImapSentItems(server, admit) if server.username else None
 
 
 def activities(mailbox: Mailbox, admit: Admit) -> Activities:
@@ -133,16 +150,18 @@ def discover_anew(mailbox: Mailbox) -> Discovery:
     )[0]
 
 
-def accounts(mailbox: Mailbox, connections: int) -> dict[str, int]:
+def accounts(mailbox: Mailbox, connections: int, *, outgoing: bool = False) -> dict[str, int]:
     """Name the accounts that count a conversation with a mailbox, and the slots of each (F042).
 
     A mailbox has one conversation at a time. The profile's account, where it has one, has as many
     as the profile says and the server bears now: `connections`.
     """
     profile = _profile(mailbox)
-    slots = {f"mailbox:{mailbox.pk}": 1}
-    if profile.login_is_shared:
-        slots[f"profile:{profile.pk}"] = connections
+    # An SMTP server counts for itself; Exchange is one server both ways.
+    side = ":outgoing" if outgoing and not profile.is_exchange else ""
+    slots = {f"mailbox:{mailbox.pk}{side}": 1}
+    if profile.login_is_shared_for(outgoing=outgoing):
+        slots[f"profile:{profile.pk}{side}"] = connections
     return slots
 
 

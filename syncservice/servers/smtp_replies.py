@@ -2,18 +2,20 @@
 
 A reply means different things to different commands: a refused sender is the mailbox's trouble, a
 refused recipient that of one email. What nobody knows is the email's, and tried again for a 4yz.
+Words about one recipient don't say what becomes of the others: `smtp` knows.
 """
 
 import contextlib
 import re
 import smtplib
+import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from syncservice.domain.faults import FaultError, Nature, Provenance, Scope
 from syncservice.servers import mail_server
 from syncservice.servers.mail_server import MailServer
-from syncservice.servers.network_faults import fault_of_network
+from syncservice.servers.network_faults import chain, fault_of_network
 
 _ENHANCED_CODE = re.compile(rb"[245]\.(\d{1,3})\.(\d{1,3})\b")
 
@@ -27,6 +29,11 @@ class Reply:
 
     def __bytes__(self) -> bytes:
         return self.text if self.code < 0 else b"%d %s" % (self.code, self.text)
+
+    @property
+    def is_readable(self) -> bool:
+        """One of RFC 5321: behind another one, nobody knows which command the next is for."""
+        return 200 <= self.code < 600
 
     @property
     def is_done(self) -> bool:
@@ -115,13 +122,32 @@ RECIPIENTS = Meaning(
     "recipients_refused",
     Nature.PERMANENT,
     Scope.EMAIL,
-    "the server refuses a recipient, and nothing was sent; correct or remove the address",
+    "the server refuses the recipient; correct or remove the address",
+)
+NO_ADDRESS = Meaning(
+    "recipients_refused",
+    Nature.PERMANENT,
+    Scope.EMAIL,
+    "a recipient has no address that email can be sent to; correct or remove it",
+)
+NO_SMTPUTF8 = Meaning(
+    "no_smtputf8",
+    Nature.PERMANENT,
+    Scope.EMAIL,
+    "the server takes no addresses with letters beyond a-z (SMTPUTF8); use another address",
+)
+SENDER_NEEDS_SMTPUTF8 = Meaning(
+    "no_smtputf8",
+    Nature.PERMANENT,
+    Scope.MAILBOX,
+    "the server takes no addresses with letters beyond a-z (SMTPUTF8), and the mailbox's own is "
+    "one; give it another, or send by another server",
 )
 TOO_MANY_RECIPIENTS = Meaning(
     "recipients_refused",
     Nature.PERMANENT,
     Scope.EMAIL,
-    "the server refuses so many recipients, and nothing was sent; send to fewer",
+    "the server refuses so many recipients; send to fewer",
 )
 MESSAGE = Meaning(
     "message_refused",
@@ -156,7 +182,11 @@ UNKNOWN = Meaning(
 
 
 #: Of several refused recipients, the first of these is told: the others are met behind it.
-GRAVEST = (NOT_SMTP, UNAVAILABLE, RECIPIENTS, TOO_MANY_RECIPIENTS, TOO_LARGE, QUOTA, FOR_NOW)
+GRAVEST = (
+    RECIPIENTS, NO_ADDRESS, NO_SMTPUTF8, TOO_MANY_RECIPIENTS, TOO_LARGE, QUOTA, FOR_NOW
+)  # fmt: skip
+#: What is said, or done, by a server that has served a connection for long enough.
+ENDED = {f"smtp.{UNAVAILABLE.code}", "smtp.connection_lost"}
 
 
 def meaning_of_greeting(reply: Reply) -> Meaning:
@@ -185,9 +215,9 @@ def meaning_of_sender(reply: Reply) -> Meaning:
 
 
 def meaning_of_recipient(reply: Reply) -> Meaning:
-    """Say what a refused RCPT means; it's in `GRAVEST`."""
-    if reply.subject == "2.2":
-        return FOR_NOW  # the recipient's mailbox is full: no reason to stop ours
+    """Say what a refused RCPT means; it's in `GRAVEST`, for a refusal that is no goodbye."""
+    if reply.subject == "2.2":  # the recipient's mailbox is full: no reason to stop ours
+        return RECIPIENTS if reply.is_permanent else FOR_NOW
     meaning = meaning_of_data(reply)
     return RECIPIENTS if meaning is MESSAGE else meaning
 
@@ -196,8 +226,8 @@ def meaning_of_data(reply: Reply) -> Meaning:
     """Say what a refused DATA means."""
     if reply.is_goodbye or not reply.is_refusal:
         return meaning_of_greeting(reply)
-    if reply.subject == "5.3":
-        return TOO_MANY_RECIPIENTS
+    if reply.subject == "5.3":  # 4yz: the rest is taken by itself (RFC 5321 section 4.5.3.1.10)
+        return TOO_MANY_RECIPIENTS if reply.is_permanent else FOR_NOW
     if reply.subject == "3.4":
         return TOO_LARGE  # comes with the same 552 as a full mailbox
     if reply.code in (452, 552):
@@ -223,9 +253,11 @@ def faults_translated(server: MailServer) -> Iterator[None]:
         said = server.words(error.smtp_error if isinstance(error.smtp_error, bytes) else b"")
         raise FaultError(NOT_SMTP.fault(said)) from error
     except smtplib.SMTPServerDisconnected as error:
-        # smtplib wraps what the network said, and raises the same for a mere end.
+        # smtplib wraps what the network said, and raises the same for a mere end. That TLS was
+        # not ended well says nothing of TLS: so does every connection that is cut.
         lost = ConnectionResetError()
-        lost.__cause__ = error
+        if not any(isinstance(cause, ssl.SSLEOFError) for cause in chain(error)):
+            lost.__cause__ = error
         raise FaultError(fault_of_network(lost, "smtp")) from error
     except OSError as error:
         raise FaultError(fault_of_network(error, "smtp")) from error

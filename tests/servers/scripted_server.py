@@ -123,6 +123,7 @@ class ScriptedServer:
     is_tls_first: bool = False
     commands: list[str] = field(default_factory=list)
     texts: list[bytes] = field(default_factory=list)
+    half_texts: list[bytes] = field(default_factory=list)  # that a client left without their end
     connections: int = 0
     rounds: int = 0  # times that a client's words came, one or more commands at once
     taken: int = 0  # bytes of what was sent for ever
@@ -180,7 +181,13 @@ class ScriptedServer:
                 connection = self._encrypted(connection)
                 reader = self._reader(connection)
             if reply.startswith(b"354"):
-                self.texts.append(b"".join(iter(reader.readline, b".\r\n")))
+                lines: list[bytes] = []
+                while (line := reader.readline()) not in (b".\r\n", b""):
+                    lines.append(line)
+                if not line:
+                    self.half_texts.append(b"".join(lines))
+                    return
+                self.texts.append(b"".join(lines))
                 reply, command = self.reply("."), "."
                 continue
             line = reader.readline()

@@ -29,7 +29,7 @@ from syncservice.mailboxes.models import (
     Schedule,
     ServerHealth,
 )
-from syncservice.mailboxes.schedule import Claim
+from syncservice.mailboxes.schedule import Claim, server_of
 from syncservice.servers import registry
 from syncservice.servers.exchange.faults import fault_of_response_code
 from syncservice.simulator.exchange import ExchangeSimulator
@@ -232,8 +232,8 @@ class World:
         return factories.claim(box)
 
     def record(self, claim: Claim, outcome: Outcome) -> None:
-        profile = EmailServerProfile.objects.select_related("health").get(pk=self.box.profile_id)
-        outcomes.record(claim, outcome, profile, Pace(), "here", Patience())
+        profile = EmailServerProfile.objects.get(pk=self.box.profile_id)
+        outcomes.record(claim, outcome, server_of(profile, claim.lane), Pace(), "here", Patience())
 
     def effect(self) -> str:
         row = Direction.objects.get(mailbox=self.box, kind="incoming")

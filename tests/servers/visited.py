@@ -18,6 +18,7 @@ from syncservice.mailboxes.models import (
     Schedule,
     ServerHealth,
 )
+from syncservice.mailboxes.schedule import server_of
 from syncservice.servers import registry
 from syncservice.sync import outcome as outcomes
 from syncservice.sync.incoming_email import Inbox
@@ -59,8 +60,10 @@ class Visited:
                 )
         except FaultError as error:
             self.outcome = Outcome(fault=error.fault)
-        profile = EmailServerProfile.objects.select_related("health").get(pk=mailbox.profile_id)
-        self.rest = outcomes.record(claim, self.outcome, profile, Pace(), "here", Patience())
+        profile = EmailServerProfile.objects.get(pk=mailbox.profile_id)
+        self.rest = outcomes.record(
+            claim, self.outcome, server_of(profile, claim.lane), Pace(), "here", Patience()
+        )
         return self.outcome
 
     def visit_until_done(self) -> None:
@@ -99,5 +102,5 @@ class Visited:
     @property
     def server_rests(self) -> bool:
         """Whether all mailboxes of the server are left alone."""
-        health = ServerHealth.objects.get(profile=self.box.profile_id)
+        health = ServerHealth.objects.get(profile=self.box.profile_id, server="incoming")
         return health.failures > 0

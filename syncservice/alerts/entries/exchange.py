@@ -267,11 +267,11 @@ RESPONSE_CODES = {
     ),
     "exchange.send_as_denied": Entry(
         name="ErrorSendAsDenied",
-        meaning=_("The account may not send email in this mailbox's name."),
-        cause=_("On the server, it lacks the right to send as this mailbox."),
+        meaning=_("The server does not let the account send email in the sender's name."),
+        cause=_("On the server, it lacks the right to send as the sender."),
         remedy=_(
-            "Give the account the right “Send As” for the mailbox on the server, then test and "
-            "enable the mailbox."
+            "Give the account the right “Send As” for the sender's mailbox on the server, then "
+            "send the email again, or test and enable the mailbox."
         ),
     ),
     "exchange.mailbox_store_unavailable": _STORE_AWAY,
@@ -385,6 +385,12 @@ _NOT_TAKEN = Entry(
     cause=_("The message holds something that the server cannot read."),
     remedy=_("Write the message anew, without what was pasted in. All other email is processed."),
 )
+_BAD_RECIPIENTS = Entry(
+    name="ErrorInvalidRecipients",
+    meaning=_("The mail server does not accept a recipient of an email."),
+    cause=_("An address is misspelt, or is none that the server could send to."),
+    remedy=_("Correct the recipients of the email and send it again."),
+)
 _REQUEST_REFUSED = Entry(
     name="ErrorMissingArgument",
     meaning=_("The mail server did not understand our request about one message."),
@@ -410,6 +416,23 @@ ITEMS = {
     "exchange.mime_content_invalid": _NOT_TAKEN,
     "exchange.mime_content_invalid_base64_string": replace(
         _NOT_TAKEN, name="ErrorMimeContentInvalidBase64String"
+    ),
+    "exchange.invalid_recipients": _BAD_RECIPIENTS,
+    "exchange.missing_recipients": replace(
+        _BAD_RECIPIENTS,
+        name="ErrorMissingRecipients",
+        meaning=_("The mail server finds no recipient in an email."),
+    ),
+    "exchange.item_not_found": Entry(
+        name="ErrorItemNotFound",
+        meaning=_("A message is no longer where it was in the mailbox."),
+        cause=_("A person, a rule or another attempt moved or deleted it meanwhile."),
+        remedy=RETRIED,
+    ),
+    "exchange.still_in_outbox": Entry(
+        meaning=_("An email that was sent is still in the Outbox."),
+        cause=_("The mail server is slow to send it, so its copy cannot be removed yet."),
+        remedy=RETRIED,
     ),
     "exchange.missing_argument": _REQUEST_REFUSED,
     "exchange.invalid_id_malformed": replace(_REQUEST_REFUSED, name="ErrorInvalidIdMalformed"),

@@ -151,6 +151,14 @@ ENTRIES = {
             "is processed."
         ),
     ),
+    "imap.sent_items_refused": Entry(
+        meaning=_("The mail server would not show the folder of sent email, or keep a copy there."),
+        cause=_("The details of the alert give the server's own words."),
+        remedy=_(
+            "Look whether this account may read and write the folder on the server. Email is sent "
+            "all the same."
+        ),
+    ),
     "imap.not_deleted": Entry(
         meaning=_("The mail server would not delete email that was processed."),
         cause=_("The details of the alert give the server's own words."),

@@ -1,4 +1,4 @@
-"""What this service says of its own: visits, mailboxes, server profiles, emails and tests."""
+"""What this service says of its own: of visits, mailboxes, profiles, emails, sending and tests."""
 
 from dataclasses import replace
 
@@ -30,6 +30,14 @@ ANY = {
         meaning=_("An email could not be processed."),
         cause=_("The details of the alert tell more."),
         remedy=_("Look at the email in the mailbox. All other email is processed."),
+    ),
+    "sending": Entry(
+        meaning=_("Sending the email of a mailbox did not end well."),
+        cause=_("The details of the alert tell more."),
+        remedy=_(
+            "It is tried again by itself. If it lasts, an administrator finds more in the logs of "
+            "the workers."
+        ),
     ),
     "test": Entry(
         meaning=_("A test did not end well."),
@@ -268,10 +276,65 @@ EMAILS = {
         remedy=_("Set the incoming email of that mailbox to forward mailbox."),
         reference="A29",
     ),
+    "email.outcome_unknown": Entry(
+        meaning=_("Nobody can tell whether an email was sent, so it is held."),
+        cause=_(
+            "The connection ended after the mail server had the whole email, and the server could "
+            "not tell afterwards what it did with it."
+        ),
+        remedy=_(
+            "Ask a recipient, or look into the logs of the mail server. Then say on the email’s "
+            "page, or with “syncservice email decide”, that it was sent, or have it sent once more."
+        ),
+    ),
+    "email.copy_not_kept": Entry(
+        meaning=_("An email was sent, but its copy in the folder of sent email is not as wished."),
+        cause=_("The mail server refused to file the copy, or to delete it, again and again."),
+        remedy=_("Look at the sentence of the server. The email itself was sent, once."),
+    ),
+    "email.recipients_refused": Entry(
+        meaning=_("An email was sent, but some of its recipients do not get it."),
+        cause=_(
+            "The mail server refused their addresses: they are misspelt, no longer exist, or take "
+            "no email now."
+        ),
+        remedy=_(
+            "Look up in the email who was refused, and why. Then write to them anew, at addresses "
+            "that are right."
+        ),
+        reference="A22",
+    ),
+    "email.not_composed": Entry(
+        meaning=_("An email cannot be sent as it is written."),
+        cause=_("Something that it cannot do without is missing or wrong, as its details tell."),
+        remedy=_("Correct in the email what the details name, then send it again."),
+    ),
     "email.id_too_long": Entry(
         meaning=_("The mail server's name for a message is too long to be kept."),
         cause=_("No mail server is known to give such names; it may be broken."),
         remedy=_("Read the message in the mailbox. All other email is processed."),
+    ),
+}
+
+SENDINGS = {
+    "sending.worker_died": Entry(
+        meaning=_("An email was given up, for workers died while they prepared it."),
+        cause=_("It is larger than a worker’s memory, or meets a mistake in this software."),
+        remedy=_(
+            "Make it smaller and send it anew. If that does not help, report it with the log of "
+            "the worker."
+        ),
+    ),
+    "sending.timed_out": Entry(
+        meaning=_("Sending the email of a mailbox took too long and was ended."),
+        cause=_(
+            "The mail server or the database answers slowly. Email that was under way is looked "
+            "for on the server before it is sent again."
+        ),
+        remedy=_(
+            "Nothing needs to be done: the next attempt goes on from there. If it lasts, an "
+            "administrator raises OUTGOING_ACTIVITIES_SOFT_LIMIT_SECONDS."
+        ),
     ),
 }
 

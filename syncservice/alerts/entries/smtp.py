@@ -51,10 +51,18 @@ ENTRIES = {
         ),
     ),
     "smtp.recipients_refused": Entry(
-        meaning=_("The mail server does not accept recipients of an email; it was not sent."),
+        meaning=_("The mail server does not accept recipients of an email: they do not get it."),
         cause=_("An address is misspelt or no longer exists, or there are too many recipients."),
         remedy=_("Correct the addresses or send to fewer, then send the email again."),
         reference="A22",
+    ),
+    "smtp.no_smtputf8": Entry(
+        meaning=_("The mail server takes no addresses with letters beyond a to z."),
+        cause=_("It does not know SMTPUTF8, the way to send email to and from such addresses."),
+        remedy=_(
+            "Use another address of the recipient, or of the mailbox if it is the sender's. Or "
+            "send by a mail server that takes such addresses."
+        ),
     ),
     "smtp.quota_exceeded": Entry(
         meaning=_("The mailbox has used up its quota on the server."),

@@ -1,17 +1,16 @@
-"""What Test & Enable asks of Exchange: open the folders, send a message, and whose mailbox it is.
+"""What Test & Enable asks of Exchange: open the folders, and whose mailbox it is.
 
 The organisation's stamp is a named property of the mailbox's Inbox folder: every organisation that
 reaches the mailbox sees it, no person does, and it moves with the mailbox (F019).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
-from exchangelib import ExtendedProperty, Message
+from exchangelib import ExtendedProperty
 from exchangelib.folders import Folder
-from exchangelib.properties import Mailbox
 
 from syncservice.servers.exchange.conversation import Conversation, ExchangeServer
 from syncservice.servers.exchange.faults import faults_translated
@@ -29,7 +28,7 @@ class _Organisation(ExtendedProperty):  # type: ignore[misc] # exchangelib has n
 Folder.register("organisation", _Organisation)
 
 
-class _Access:
+class Access:
     """A conversation with one mailbox's server."""
 
     def __init__(
@@ -60,7 +59,7 @@ class _Access:
             return self._conversation.account.inbox
 
 
-class ExchangeLook(_Access):
+class ExchangeLook(Access):
     """The least that shows whether a mailbox can be reached, and what was said on the way."""
 
     request = response = ""  # the last ones
@@ -74,20 +73,7 @@ class ExchangeLook(_Access):
         self.request, self.response = request, response
 
 
-class ExchangeOutgoing(_Access):
-    """Outgoing of `servers.gateway` for one Exchange mailbox."""
-
-    def send(self, mime: bytes, forward_paths: Sequence[str]) -> None:
-        message = Message(
-            account=self._conversation.account,
-            mime_content=mime,
-            to_recipients=[Mailbox(email_address=path) for path in forward_paths],
-        )
-        with faults_translated():
-            message.send(save_copy=False)
-
-
-class ExchangeActivities(_Access):
+class ExchangeActivities(Access):
     """Activities of `servers.gateway` for one Exchange mailbox."""
 
     def open(self) -> None:

@@ -74,6 +74,15 @@ class Answers:
             raise
 
 
+class Raising(Answers):
+    """Every error is raised; what comes is the answer's elements as they are."""
+
+    ERRORS_TO_CATCH_IN_RESPONSE = WARNINGS_TO_CATCH_IN_RESPONSE = ()
+
+    def ask(self, payload: Any) -> list[Any]:
+        return list(self._get_elements(payload))  # type: ignore[attr-defined] # of the service
+
+
 def _attach_back_off(error: EWSError, msg_xml: Any) -> None:
     if msg_xml is None:
         return

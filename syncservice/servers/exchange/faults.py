@@ -59,6 +59,8 @@ _ITEM = {
     "ErrorInvalidIdMalformed",
     "ErrorUnsupportedMimeConversion",
     "ErrorMissingArgument",
+    "ErrorInvalidRecipients",
+    "ErrorMissingRecipients",
 }
 
 
@@ -229,6 +231,13 @@ NO_FOLDER = {
     "exchange.invalid_folder_id",
     "exchange.invalid_id_malformed",
 }
+STILL_LEAVING = Fault(
+    code="exchange.still_in_outbox",
+    nature=Nature.TRANSIENT,
+    scope=Scope.EMAIL,
+    provenance=Provenance.EWS,
+    text="the message is still in the Outbox, so its copy can't be removed from Sent Items yet",
+)
 CATEGORIES_UNREADABLE = Fault(
     code="exchange.categories_unreadable",
     nature=Nature.TRANSIENT,

@@ -34,7 +34,7 @@ from exchangelib.util import MNS, TNS, add_xml_child, create_element, set_xml_va
 
 from syncservice.domain.faults import FaultError
 from syncservice.servers.exchange.answers import (
-    Answers,
+    Raising,
     all_pages,
     can_be_sent,
     categories_in,
@@ -53,15 +53,6 @@ _OF_FOLDER = paths("name", "parent_folder_id", "folder_class", of=Folder)
 #: The class of folders that hold mail begins so; calendars and the like have others.
 _MAIL = "IPF.Note"
 _TOP = "msgfolderroot"  # the folder that the Inbox is in
-
-
-class _Raising(Answers):
-    """Every error is raised; what comes is the answer's elements as they are."""
-
-    ERRORS_TO_CATCH_IN_RESPONSE = WARNINGS_TO_CATCH_IN_RESPONSE = ()
-
-    def ask(self, payload: Any) -> list[Any]:
-        return list(self._get_elements(payload))  # type: ignore[attr-defined] # of the service
 
 
 class ExchangeOrganised:
@@ -172,7 +163,7 @@ class ExchangeOrganised:
 
     def _service(self, kind: type) -> Any:
         """Return exchangelib's service, with its answers read our way."""
-        return type(kind.__name__, (_Raising, kind), {})(account=self._conversation.account)
+        return type(kind.__name__, (Raising, kind), {})(account=self._conversation.account)
 
     def _list_name(self, of: Any = UserConfigurationNameMNS) -> Any:
         return of(name="CategoryList", folder=self._conversation.folder("calendar"))

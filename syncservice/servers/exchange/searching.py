@@ -85,28 +85,34 @@ def find_message(conversation: Conversation, message_id: str) -> tuple[Listed, .
         return tuple(map(listed, found))
 
 
-def delete_items(conversation: Conversation, item_ids: Sequence[str]) -> None:
-    """Move items to Deleted Items, or raise FaultError; those that are gone already are no fault.
+def delete_items(
+    conversation: Conversation, item_ids: Sequence[str], disposal: str = MOVE_TO_DELETED_ITEMS
+) -> int:
+    """Delete items, or raise FaultError; return how many were not gone already.
 
     One that can't be deleted keeps no other from it: NotDeleted is raised at the end.
     """
     service = _Deleted(account=conversation.account, chunk_size=_BATCH)
+    deleted = 0
     refused: dict[str, Fault] = {}
     with faults_translated():
         answers = service.call(
             items=[ItemId(id=item_id) for item_id in item_ids],
             # "Delete after processing" is a mailbox's setting, and whoever set it by mistake wants
-            # the mail back: from here a person can take it, and the server's own rules empty it.
-            delete_type=MOVE_TO_DELETED_ITEMS,
+            # the mail back: from Deleted Items a person can take it, and the server empties them.
+            delete_type=disposal,
             send_meeting_cancellations=SEND_TO_NONE,
             affected_task_occurrences=SPECIFIED_OCCURRENCE_ONLY,
             suppress_read_receipts=True,  # else its sender is told "deleted without being read"
         )
         for item_id, answer in zip(item_ids, answers, strict=False):  # in their order
-            if isinstance(answer, EWSError) and not isinstance(answer, ErrorItemNotFound):
+            if not isinstance(answer, EWSError):
+                deleted += 1
+            elif not isinstance(answer, ErrorItemNotFound):
                 fault = fault_of_item(fault_of_ews_error(answer), is_items_own=True)
                 if fault.scope is not Scope.EMAIL:
                     raise FaultError(fault) from answer  # it would meet the next request too
                 refused[item_id] = fault
     if refused:
         raise NotDeleted(next(iter(refused.values())), refused)
+    return deleted
