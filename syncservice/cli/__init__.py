@@ -15,6 +15,7 @@ from django.db import DatabaseError
 
 from syncservice.cli.alerts import alerts, failures
 from syncservice.cli.django_setup import set_up_django
+from syncservice.cli.email import email
 from syncservice.cli.folders import folder
 from syncservice.cli.keys import keys
 from syncservice.cli.mail import mail
@@ -130,5 +131,5 @@ def manage(arguments: Sequence[str]) -> None:
     execute_from_command_line(["syncservice manage", *arguments])
 
 
-for group in (keys, profile, mailbox, mail, folder, organisation, alerts, failures):
+for group in (keys, profile, mailbox, mail, email, folder, organisation, alerts, failures):
     cli.add_command(group)

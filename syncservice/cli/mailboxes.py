@@ -150,6 +150,11 @@ def _unanswered(question: Exception) -> click.ClickException:
 @click.option(
     "--unknown-sender", type=click.Choice(list(UNKNOWN_SENDERS)), help="What such a sender becomes."
 )
+@click.option(
+    "--others-may-send/--no-others-may-send",
+    default=None,
+    help="Whether other users may send email in its user's name.",
+)
 def set_mailbox(
     address: str,
     new_address: str | None,
@@ -160,6 +165,7 @@ def set_mailbox(
     deletes: bool | None,
     track: str | None,
     unknown_sender: str | None,
+    others_may_send: bool | None,
     **methods: str | None,
 ) -> None:
     """Change the mailbox ADDRESS."""
@@ -190,6 +196,8 @@ def set_mailbox(
         of_owner["incoming_filter"] = TRACK[track]
     if unknown_sender:
         of_owner["automatic_record"] = UNKNOWN_SENDERS[unknown_sender]
+    if others_may_send is not None:
+        of_owner["lets_others_send"] = others_may_send
     with transaction.atomic():
         box = administration.change_mailbox(mailbox_at(address), audit.COMMAND_LINE, **fields)
         if new_address is not None:
@@ -259,10 +267,12 @@ def show(address: str, as_json: bool) -> None:
         "password_is_set": type(box).objects.filter(pk=box.pk).exclude(password="").exists(),
         "email_from": box.email_since,
         "delete_after_processing": box.delete_after_processing,
+        "others_may_send": getattr(owner, "lets_others_send", False),
         "active": box.is_active,
     }
     changes = box.changes.order_by("-made_at")[:10]
-    alerts = Alert.objects.filter(mailbox=box, ended_at=None).order_by("-last_seen_at")
+    # Those of single emails are `syncservice email list`'s to tell.
+    alerts = Alert.objects.filter(mailbox=box, email=None, ended_at=None).order_by("-last_seen_at")
     if as_json:
         facts |= {
             "directions": directions,

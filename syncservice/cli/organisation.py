@@ -54,6 +54,7 @@ SWITCHES = {
     "folder-tracking": "uses_folder_tracking",
     "category-tracking": "uses_category_tracking",
     "sent-items": "tracks_sent_items",
+    "send-to-unresolved": "sends_to_unresolved",
 }
 VALUES = {
     "token-prefix": ("token_prefix", str),

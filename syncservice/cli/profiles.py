@@ -20,6 +20,7 @@ _CHOICES = {
     "security": {"none": 0, "tls": 1, "starttls": 2},
     "authentication": {"detect": 0, "negotiate": 1, "ntlm": 2, "basic": 3},
     "credentials": {"mailbox": 0, "profile": 1, "integrated": 3, "none": 4},
+    "unclear_sending": {"hold": 0, "send-again": 1, "take-as-sent": 2},
 }
 #: Option -> column, where they differ.
 _COLUMNS = {
@@ -33,6 +34,7 @@ _COLUMNS = {
     "timeout": "timeout_seconds",
     "email_from": "process_email_from",
     "undeliverable_folder": "move_failed_to_undeliverable",
+    "sent_copy": "keeps_sent_copy",
     "alert_mail": "send_alert_mail",
     "active": "is_active",
 }
@@ -77,6 +79,17 @@ def profile() -> None:
 @click.option("--timeout", type=click.IntRange(1, 100), help="Of a request, in seconds.")
 @click.option("--email-from", type=click.DateTime(), help="Leave older email alone; UTC.")
 @click.option("--undeliverable-folder/--no-undeliverable-folder", default=None)
+@click.option(
+    "--sent-copy/--no-sent-copy",
+    default=None,
+    help="Keep sent email in Sent Items; beside POP3 there are none.",
+)
+@click.option(
+    "--unclear-sending",
+    type=_choice("unclear_sending"),
+    help="What becomes of email of which nobody can tell whether it was sent: hold it for a person "
+    "to decide, send it again (it may arrive twice), or take it as sent (it may not have arrived).",
+)
 @click.option("--owner", help="CRM user who is told of the server's troubles.")
 @click.option("--alert-mail/--no-alert-mail", default=None, help="Mail the owner on major events.")
 @click.option("--active/--inactive", default=None)
@@ -162,8 +175,12 @@ def show(name: str, as_json: bool) -> None:
     if found is not None:
         how = found.get_authentication_display()
         facts["discovered"] = f"{found.endpoint}, {how}, version {found.version}"
-    health = ServerHealth.objects.filter(profile=row).first()
-    facts["server"] = health.fault_text or "well" if health else "never asked"
+    facts["server"] = facts["outgoing_server"] = "never asked"
+    for health in ServerHealth.objects.filter(profile=row):
+        name = "server" if health.server == health.Server.INCOMING else "outgoing_server"
+        facts[name] = health.fault_text or "well"
+    if row.is_exchange:
+        del facts["outgoing_server"]  # one for both
     open_alerts = Alert.objects.filter(profile=row, ended_at=None)
     facts["alerts"] = [f"{one.get_severity_display()}: {one.entry.meaning}" for one in open_alerts]
     tested = ConnectionTest.objects.filter(profile=row).first()

@@ -14,6 +14,7 @@ urlpatterns = [
     path("", views.overview, name="overview"),
     path("mailboxes/<int:mailbox_id>/", views.mailbox, name="mailbox"),
     path("emails/<uuid:email_id>/", views.email, name="email"),
+    path("emails/<uuid:email_id>/act/", views.act_on_email, name="act_on_email"),
     path("emails/<uuid:email_id>/body/", views.email_body, name="email_body"),
     path("emails/<uuid:email_id>/attachments/<int:position>/", views.attachment, name="attachment"),
     path("login/", LoginView.as_view(template_name="console/login.html"), name="login"),

@@ -1,4 +1,7 @@
-"""The pages: mailboxes at a glance, one mailbox, one email. Everything here only reads."""
+"""The pages: mailboxes at a glance, one mailbox, one email.
+
+They only read, but for `act_on_email`: what people decide about email on its way out.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,31 +10,36 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
-from django.db.models import Prefetch, Q
+from django.db.models import F, Prefetch, Q
 from django.db.models.functions import Now
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.http import content_disposition_header
 from django.views.decorators.cache import never_cache
 from django.views.decorators.clickjacking import xframe_options_sameorigin
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from syncservice.alerts import overview as glance
 from syncservice.alerts.models import ItemFailure
 from syncservice.alerts.whereabouts import why_stored
-from syncservice.console import letter
+from syncservice.console import letter, outgoing
 from syncservice.console.headers import FILE_POLICY, LETTER_POLICY
 from syncservice.console.standing import state_of, totals
 from syncservice.crm.models import ActivityParty, Attachment, Email
+from syncservice.domain.sending import State
 from syncservice.mailboxes.models import Lane, Mailbox, RemoteItem, ServerHealth
 
 MAILBOXES_A_PAGE = 50
 EMAILS_A_PAGE = 50
 VISITS_SHOWN = 20
 FAILURES_SHOWN = 100
+UNSENT_SHOWN = 50
+#: On a mailbox's page, those of emails that were not sent to everybody with them.
+ALERTS_SHOWN = 20
 #: The overview renews itself this often; in demos a visit takes less than a second.
 REFRESH_SECONDS = 4
 
@@ -46,6 +54,18 @@ def staff_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]
         return view(request, *args, **kwargs)
 
     return never_cache(require_safe(login_required(guarded)))
+
+
+def staff_or_owner(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """As `staff_only`, and let in whose email it is, if it was written here."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, email_id: UUID, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not outgoing.may_see(request.user, email_id):
+            raise PermissionDenied
+        return view(request, email_id, *args, **kwargs)
+
+    return never_cache(login_required(guarded))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +119,13 @@ def mailbox(request: HttpRequest, mailbox_id: int) -> HttpResponse:
         "mailbox": box,
         "mapping": box.mappings.filter(ended_at=None).select_related("user", "queue").first(),
         "state": state_of(box),
-        "alerts": box.alerts.filter(ended_at=None).order_by("-severity", "-last_seen_at"),
+        "alerts": box.alerts.filter(
+            Q(email=None) | Q(email__status=State.SENT), ended_at=None
+        ).order_by(F("email").asc(nulls_first=True), "-severity", "-last_seen_at")[:ALERTS_SHOWN],
+        "unsent": outgoing.unsent(box, UNSENT_SHOWN),
+        "unsent_shown": UNSENT_SHOWN,
         "directions": box.directions.order_by("kind"),
-        "server": ServerHealth.objects.filter(profile=box.profile)
+        "server": ServerHealth.objects.filter(profile=box.profile, server="incoming")
         .annotate(is_paused=Q(not_before__gt=Now()))
         .first(),
         "schedule": box.schedules.filter(lane=Lane.INCOMING).first(),
@@ -115,14 +139,18 @@ def mailbox(request: HttpRequest, mailbox_id: int) -> HttpResponse:
     return render(request, "console/mailbox.html", context)
 
 
-@staff_only
+@require_safe
+@staff_or_owner
 def email(request: HttpRequest, email_id: UUID) -> HttpResponse:
     found = get_object_or_404(Email, pk=email_id)
     parties = found.parties.order_by("participation", "pk")
     is_presentable = letter.is_presentable(found.html)
+    way = outgoing.way_of(found)
     context = {
         "email": found,
-        "why": why_stored(found),
+        "way": way,
+        "alerts": found.alerts.filter(ended_at=None).order_by("-severity", "-last_seen_at"),
+        "why": "" if way else why_stored(found),
         "parties": [
             (ActivityParty.Participation(part).label, list(people))
             for part, people in groupby(parties, lambda party: party.participation)
@@ -143,8 +171,23 @@ def email(request: HttpRequest, email_id: UUID) -> HttpResponse:
     return render(request, "console/email.html", context)
 
 
+@require_POST
+@staff_or_owner
+def act_on_email(request: HttpRequest, email_id: UUID) -> HttpResponse:
+    """Do what a button of an email's page is for; what can't be done is told on that page."""
+    act = outgoing.ACTIONS.get(request.POST.get("action", ""))
+    if act is None:
+        return HttpResponseBadRequest()
+    try:
+        act(get_object_or_404(Email, pk=email_id), request.user.get_username())
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+    return redirect("email", email_id)
+
+
 @xframe_options_sameorigin
-@staff_only
+@require_safe
+@staff_or_owner
 def email_body(request: HttpRequest, email_id: UUID) -> HttpResponse:
     """Answer with an email's HTML for the frame in its page."""
     found = get_object_or_404(Email, pk=email_id)
@@ -157,7 +200,8 @@ def email_body(request: HttpRequest, email_id: UUID) -> HttpResponse:
     return response
 
 
-@staff_only
+@require_safe
+@staff_or_owner
 def attachment(request: HttpRequest, email_id: UUID, position: int) -> HttpResponse:
     """Answer with a file as bytes to save, never to show."""
     file = get_object_or_404(

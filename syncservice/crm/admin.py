@@ -12,6 +12,7 @@ class CrmUserAdmin(UserAdmin):
     fieldsets = (
         *(UserAdmin.fieldsets or ()),
         (_("Incoming email"), {"fields": ["incoming_filter", "automatic_record"]}),
+        (_("Outgoing email"), {"fields": ["lets_others_send"]}),
     )
 
 

@@ -147,6 +147,7 @@ class OrganisationAdmin(admin.ModelAdmin):
             _("Tracking by hand"),
             {"fields": ["uses_folder_tracking", "uses_category_tracking", "tracks_sent_items"]},
         ),
+        (_("Outgoing email"), {"fields": ["sends_to_unresolved"]}),
         (_("Attachments"), {"fields": ["attachment_kilobytes", "blocked_extensions"]}),
         (
             _("Alerts"),
@@ -210,9 +211,13 @@ class EmailServerProfileAdmin(ScheduledAdmin):
                 "fields": [
                     *("same_settings_for_outgoing", "outgoing_credentials"),
                     *("outgoing_authentication", "outgoing_username", "outgoing_password"),
-                    *("outgoing_use_impersonation", "grant_delegate_access", "encoding"),
+                    *("outgoing_use_impersonation", "grant_delegate_access"),
                 ]
             },
+        ),
+        (
+            _("Outgoing email"),
+            {"fields": ["keeps_sent_copy", "unclear_sending", "encoding"]},
         ),
         (
             _("Load"),

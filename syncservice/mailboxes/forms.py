@@ -62,6 +62,17 @@ class WithPasswords(forms.ModelForm):
 class ProfileForm(WithPasswords):
     PASSWORDS = ("password", "outgoing_password")
 
+    class Meta:
+        help_texts = {
+            "keeps_sent_copy": _(
+                "In Exchange, or by IMAP. POP3 knows no folders: beside it no copy is kept."
+            ),
+            "unclear_sending": _(
+                "A connection may break before the server has said what it did with an email, and "
+                "the server can't always be asked afterwards. SMTP beside POP3 never can."
+            ),
+        }
+
 
 class MailboxForm(WithPasswords):
     """A mailbox with its owner; a change of hands is asked about before it is made (F006)."""

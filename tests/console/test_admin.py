@@ -7,7 +7,13 @@ from django.urls import reverse
 
 from syncservice.alerts.models import ItemFailure
 from syncservice.crm.models import Queue, User
-from syncservice.mailboxes.models import ChangeRecord, EmailServerProfile, Mailbox, Schedule
+from syncservice.mailboxes.models import (
+    ChangeRecord,
+    EmailServerProfile,
+    Lane,
+    Mailbox,
+    Schedule,
+)
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -46,7 +52,7 @@ def save(staff, record, **changes):
 
 
 def is_due(box):
-    return Schedule.objects.get(mailbox=box).due_at is not None
+    return Schedule.objects.get(mailbox=box, lane=Lane.INCOMING).due_at is not None
 
 
 def test_switching_a_mailbox_off_and_on_plans_its_visits(staff):
