@@ -136,12 +136,12 @@ def _acts() -> dict[str, Act]:
 
     def begin() -> None:
         claims[-1], one = claims[0], claims.pop()
-        begun.append((one, schedule.begin(one, LEASE).profile))
+        begun.append((one, schedule.begin(one, LEASE).health))
 
     def record(fault: Fault | None) -> None:
-        one, profile = begun.pop()
+        one, server = begun.pop()
         done = Outcome(requests=1, fault=fault)
-        outcome.record(one, done, profile, _pace(profile), "bench", PATIENCE)
+        outcome.record(one, done, server, _pace(server.profile), "bench", PATIENCE)
 
     def claimed() -> None:
         free()
