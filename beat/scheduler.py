@@ -23,7 +23,7 @@ from redis import RedisError
 from syncservice.alerts import alerts
 from syncservice.mailboxes import schedule
 from workers.capacity import visiting_processes
-from workers.queues import MAILBOXES
+from workers.queues import MAILBOXES, OUTGOING_ACTIVITIES
 
 log = structlog.get_logger()
 
@@ -32,6 +32,9 @@ SOON_SECONDS = 0.05
 #: Messages that may wait in a queue before Celery's own entries add none.
 ENTRIES_AHEAD = 100
 VISIT = "mailboxes.visit"  # of workers/mailboxes.py
+SEND_DUE = "outgoing_activities.send_due"  # of workers/outgoing_activities.py
+#: Calls to send that wait at once: who takes one goes on as long as there is email.
+SENDERS_AHEAD = 32
 
 
 class MailboxScheduler(Scheduler):
@@ -58,6 +61,7 @@ class MailboxScheduler(Scheduler):
         close_old_connections()
         try:
             count = dispatch(self.app, self.producer)
+            call_senders(self.app, self.producer)
         except DatabaseError as error:
             log.error("dispatch.database_unavailable", error=str(error).strip().split("\n")[0])
         except self._broker_errors() as error:
@@ -98,6 +102,18 @@ class MailboxScheduler(Scheduler):
         self.__dict__.pop("producer", None)
 
 
+def call_senders(app: Any, producer: Any) -> int:
+    """Call for as many senders as mailboxes have email to send; return how many were called.
+
+    So the commit that submits an email is all that it takes: it is seen at a beat's next look.
+    """
+    wanted = schedule.sendings_due(SENDERS_AHEAD)
+    missing = wanted and wanted - producer.channel.client.llen(OUTGOING_ACTIVITIES)
+    if missing > 0:
+        publish(app, producer, SEND_DUE, OUTGOING_ACTIVITIES, [()] * missing)
+    return max(missing, 0)
+
+
 def dispatch(app: Any, producer: Any) -> int:
     """Claim the lanes that are due and publish a visit for each; return how many.
 
@@ -122,22 +138,24 @@ def dispatch(app: Any, producer: Any) -> int:
     if claimed.leases_ended:
         log.warning("lease.expired", count=claimed.leases_ended)
     try:
-        publish(app, producer, claimed.messages)
+        publish(app, producer, VISIT, MAILBOXES, claimed.messages)
     except BaseException:
         schedule.give_back(claimed.messages)
         raise
     return len(claimed.messages)
 
 
-def publish(app: Any, producer: Any, messages: Iterable[tuple[int, str, int]]) -> None:
-    """Publish a visit for each (mailbox, lane, fence), in one round trip to Redis.
+def publish(
+    app: Any, producer: Any, task: str, queue: str, messages: Iterable[tuple[Any, ...]]
+) -> None:
+    """Publish a message for each tuple of arguments, in one round trip to Redis.
 
     Celery's `apply_async` builds each message from nothing and asks Redis for the bindings of the
     exchange each time. All but the arguments and the id is the same, so it is made once, and sent
     to the default exchange, which needs no bindings: five times as many a second.
     """
     # Without time limits: those of the worker's own settings hold, not a beat's.
-    model = app.amqp.as_task_v2("", VISIT, argsrepr="", kwargsrepr="{}", ignore_result=True)
+    model = app.amqp.as_task_v2("", task, argsrepr="", kwargsrepr="{}", ignore_result=True)
     _, _, links = model.body
     with producer.batch():
         for arguments in messages:
@@ -145,7 +163,7 @@ def publish(app: Any, producer: Any, messages: Iterable[tuple[int, str, int]]) -
             producer.publish(
                 (arguments, {}, links),
                 exchange="",
-                routing_key=MAILBOXES,
+                routing_key=queue,
                 serializer="json",
                 headers=model.headers
                 | {"id": task_id, "root_id": task_id, "argsrepr": repr(arguments)},

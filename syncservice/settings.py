@@ -135,6 +135,17 @@ TEST_ATTEMPTS = read.integer("TEST_ATTEMPTS", 3, least=1, most=100, unit="attemp
 #: How long after each of these attempts the next one is made.
 TEST_RETRY = read.seconds("TEST_RETRY_SECONDS", 60, least=0.1, most=86400)
 
+# --- Outgoing email -------------------------------------------------------------------------------
+
+#: Longest that one mailbox's email is sent before another mailbox has its turn.
+SENDING_BUDGET = read.seconds("SENDING_BUDGET_SECONDS", 30, least=1, most=3600)
+#: Most emails of one mailbox before another has its turn.
+SENDING_EMAILS = read.integer("SENDING_EMAILS", 100, least=1, most=100000, unit="emails")
+#: Attempts at one email that fails for a reason of its own that may pass.
+SENDING_ATTEMPTS = read.integer("SENDING_ATTEMPTS", 10, least=1, most=1000, unit="attempts")
+#: How soon after the first of them the second is made; each later pause is twice the one before.
+SENDING_RETRY = read.seconds("SENDING_RETRY_SECONDS", 60, least=0.1, most=86400)
+
 # --- Dispatch -----------------------------------------------------------------------------------
 
 #: How often a beat looks for due mailboxes.

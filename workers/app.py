@@ -68,7 +68,12 @@ app.conf.update(
     worker_cancel_long_running_tasks_on_connection_loss=False,
     enable_utc=True,
     timezone="UTC",
-    imports=["workers.mailboxes", "workers.async_operations", "workers.capacity"],
+    imports=[
+        "workers.mailboxes",
+        "workers.outgoing_activities",
+        "workers.async_operations",
+        "workers.capacity",
+    ],
     beat_scheduler="beat.scheduler:MailboxScheduler",
     beat_max_loop_interval=settings.DISPATCH_INTERVAL.total_seconds(),
     beat_schedule={

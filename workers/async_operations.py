@@ -29,6 +29,7 @@ from syncservice.mailboxes.directions import DueTest
 from syncservice.mailboxes.models import (
     ConnectionTest,
     DeclinedItem,
+    Direction,
     EmailServerProfile,
     Lane,
     Mailbox,
@@ -102,7 +103,7 @@ def _attempt(test: DueTest, mailbox: Mailbox, profile: EmailServerProfile) -> Fa
     )
     organisation = str(Organisation.current().identity)
     try:
-        with _within_slots(mailbox, profile):
+        with _within_slots(mailbox, profile, outgoing=test.kind == Direction.Kind.OUTGOING):
             registry.discover_once(mailbox, slots())
             return enablement.attempt(
                 test, ways, mailbox.email_address, organisation, datetime.now(UTC)
@@ -217,9 +218,12 @@ _TIMED_OUT = Fault(
 
 
 @contextmanager
-def _within_slots(mailbox: Mailbox, profile: EmailServerProfile) -> Iterator[None]:
+def _within_slots(
+    mailbox: Mailbox, profile: EmailServerProfile, *, outgoing: bool = False
+) -> Iterator[None]:
     """Hold the connection slots of a test for the block, however long its requests take."""
-    accounts = registry.accounts(mailbox, server_health.connections(profile.pk))
+    server = schedule.server_of(profile, Lane.OUTGOING if outgoing else Lane.INCOMING)
+    accounts = registry.accounts(mailbox, server_health.connections(server), outgoing=outgoing)
     holder = f"test:{uuid4()}"
     with (
         slots().hold(accounts, holder),

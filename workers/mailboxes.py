@@ -1,6 +1,5 @@
 """Queue `mailboxes`: visits."""
 
-import socket
 from datetime import timedelta
 
 import structlog
@@ -13,6 +12,7 @@ from syncservice.mailboxes.models import EmailServerProfile, Lane
 from syncservice.mailboxes.schedule import Begun, Claim, ClaimLost
 from syncservice.sync import outcome as outcomes
 from workers.app import app
+from workers.leases import MACHINE
 from workers.shutdown import is_stopping
 from workers.visits import letting_go, visit_within_slots
 
@@ -24,7 +24,6 @@ PATIENCE = Patience(
     longest=settings.PROBE_LONGEST,
     heals=settings.SELF_HEALING,
 )
-MACHINE = socket.gethostname()[:320]
 
 
 @app.task(name="mailboxes.visit")
@@ -58,7 +57,7 @@ def _visit(begun: Begun) -> None:
         _postpone(claim, outcome.limit.retry_after or timedelta(0), outcome.limit.text)
         return
     profile = begun.profile
-    rest = outcomes.record(claim, outcome, profile, _pace(profile), MACHINE, PATIENCE)
+    rest = outcomes.record(claim, outcome, begun.health, _pace(profile), MACHINE, PATIENCE)
     log.info(
         "visit.finished",
         requests=outcome.requests,

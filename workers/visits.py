@@ -11,15 +11,13 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
 from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
-from syncservice.mailboxes import schedule
 from syncservice.mailboxes.schedule import Begun, Claim, ClaimLost
 from syncservice.servers import registry
 from syncservice.sync import outcome as outcomes
 from syncservice.sync.incoming_email import Inbox
 from syncservice.sync.visit import Budget, Outcome, visit
-from workers.heartbeat import Heartbeat
+from workers.leases import held
 from workers.shutdown import is_stopping
-from workers.slots import slots as cluster_slots
 from workers.task import DATABASE_FAILED, first_line
 
 log = structlog.get_logger()
@@ -46,35 +44,19 @@ def visit_within_slots(begun: Begun, *, only_requests: bool = False) -> Outcome:
     inbox = Inbox(claim, settings.ITEM_ATTEMPTS, begun.mailbox.email_since)
     # After a visit that died, one message at a time: what killed it then stands alone.
     budget = dataclasses.replace(BUDGET, batch_messages=1) if begun.crashes else BUDGET
-    slots = cluster_slots()
-    accounts = registry.accounts(begun.mailbox, begun.connections)
-    holder = f"{claim.mailbox_id}:{claim.lane}:{claim.fence}"
-    profile = begun.profile
-    admit = slots.meter(str(profile.pk), profile.maximum_requests_per_second)
-
-    def renew() -> None:
-        if schedule.renew(claim, settings.CLAIM_LEASE):
-            slots.take(accounts, holder)
-
+    moves_failed = begun.profile.move_failed_to_undeliverable
     try:
-        with (
-            slots.hold(accounts, holder),
-            Heartbeat(renew, settings.CLAIM_LEASE.total_seconds() / 3, settings.STOP_PATIENCE),
-        ):
-            registry.discover_once(begun.mailbox, slots)
-            with registry.incoming(begun.mailbox, admit) as gateway:
-                return visit(
-                    gateway,
-                    inbox,
-                    budget,
-                    time.monotonic,
-                    is_stopping,
-                    organised=registry.organised(gateway),
-                    undeliverable=(
-                        UNDELIVERABLE_FOLDER if profile.move_failed_to_undeliverable else ""
-                    ),
-                    only_requests=only_requests,
-                )
+        with held(begun) as admit, registry.incoming(begun.mailbox, admit) as gateway:
+            return visit(
+                gateway,
+                inbox,
+                budget,
+                time.monotonic,
+                is_stopping,
+                organised=registry.organised(gateway),
+                undeliverable=UNDELIVERABLE_FOLDER if moves_failed else "",
+                only_requests=only_requests,
+            )
     except FaultError as error:
         if error.fault.nature is Nature.LIMITED:
             return Outcome(limit=error.fault)

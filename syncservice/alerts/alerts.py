@@ -5,6 +5,7 @@ of the change it tells of.
 """
 
 from collections.abc import Iterable
+from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
 from django.db import connection, transaction
@@ -24,6 +25,9 @@ from syncservice.mailboxes.models import (
     Schedule,
 )
 
+#: Direction of alerts about single messages: they hold although the mailbox works.
+EMAIL = "email"
+
 PARKED = "visit.parked"
 ENABLED = "mailbox.enabled"
 RECOVERED = "mailbox.recovered"
@@ -34,10 +38,10 @@ LOGIN_REFUSED = "profile.login_refused"
 EXCHANGE_ONLINE = "profile.exchange_online_ends"
 
 _UPSERT = """
-INSERT INTO alerts_alert (mailbox_id, profile_id, owner_id, direction, code, severity, text,
-                          is_question)
-VALUES (%(mailbox)s, %(profile)s, %(owner)s, %(direction)s, %(code)s, %(severity)s, %(text)s,
-        %(is_question)s)
+INSERT INTO alerts_alert (mailbox_id, profile_id, email_id, owner_id, direction, code, severity,
+                          text, is_question)
+VALUES (%(mailbox)s, %(profile)s, %(email)s, %(owner)s, %(direction)s, %(code)s, %(severity)s,
+        %(text)s, %(is_question)s)
 ON CONFLICT (mailbox_id, profile_id, email_id, direction, code, severity) WHERE ended_at IS NULL
 DO UPDATE SET last_seen_at = statement_timestamp(), count = alerts_alert.count + %(count)s,
               text = excluded.text
@@ -63,14 +67,33 @@ def raise_for_mailbox(
         )  # fmt: skip
 
 
+def raise_for_email(
+    mailbox_id: int, email_id: UUID, severity: Severity, code: str, text: str
+) -> None:
+    """Tell of one email's trouble: the owner of its mailbox, and the administrators."""
+    if _is_wanted(severity):
+        _upsert(
+            mailbox=mailbox_id, email=email_id, owner=person_of(mailbox_id), severity=severity,
+            code=code, text=text, direction=EMAIL,
+        )  # fmt: skip
+
+
 def raise_for_profile(
-    profile: EmailServerProfile, severity: Severity, code: str, text: str = ""
+    profile: EmailServerProfile,
+    severity: Severity,
+    code: str,
+    text: str = "",
+    *,
+    direction: str = "",
 ) -> None:
     """Tell of a server's trouble: the profile's owner, the administrators, and by setting (F231)
     the owners of its mailboxes.
     """
     if _is_wanted(severity):
-        _upsert(profile=profile.pk, owner=profile.owner_id, severity=severity, code=code, text=text)
+        _upsert(
+            profile=profile.pk, owner=profile.owner_id, severity=severity, code=code, text=text,
+            direction=direction,
+        )  # fmt: skip
 
 
 def ask(mailbox_id: int, code: str, text: str, *, direction: str) -> None:
@@ -107,6 +130,7 @@ def _upsert(
     text: str,
     mailbox: int | None = None,
     profile: int | None = None,
+    email: UUID | None = None,
     direction: str = "",
     is_question: bool = False,
     count: int = 1,
@@ -117,6 +141,7 @@ def _upsert(
             {
                 "mailbox": mailbox,
                 "profile": profile,
+                "email": email,
                 "owner": owner,
                 "severity": int(severity),
                 "code": code,
@@ -134,9 +159,14 @@ def end_for_mailbox(mailbox_id: int, *, direction: str, but: str = "") -> None:
     held.exclude(severity=Severity.INFORMATION).exclude(code=but).update(ended_at=Now())
 
 
-def end_for_profile(profile_id: int) -> None:
+def end_for_email(email_id: UUID) -> None:
+    """What was told of an email holds no more: it was sent, changed or decided about."""
+    Alert.objects.filter(email=email_id, ended_at=None).update(ended_at=Now())
+
+
+def end_for_profile(profile_id: int, *, direction: str = "") -> None:
     """A server works again; whether its mailboxes do too, `watch` tells."""
-    held = Alert.objects.filter(profile=profile_id, ended_at=None)
+    held = Alert.objects.filter(profile=profile_id, direction=direction, ended_at=None)
     held.exclude(code__in=[EXCHANGE_ONLINE, MAILBOXES_FAILING]).update(ended_at=Now())
 
 

@@ -30,6 +30,7 @@ FAMILIES = (
     Family("mailbox", "Mailboxes", ("mailbox",), own.ANY["mailbox"], own.MAILBOXES),
     Family("profile", "Server profiles", ("profile",), own.ANY["profile"], own.PROFILES),
     Family("email", "Emails", ("email",), own.ANY["email"], own.EMAILS),
+    Family("sending", "Sending", ("sending",), own.ANY["sending"], own.SENDINGS),
     Family("test", "Tests", ("test",), own.ANY["test"], own.TESTS),
     Family("limit", "Limits", ("slots", "rate", "redis"), own.ANY["limit"], own.LIMITS),
 )

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Count, F, Q
+from django.db.models import Count, Q
 from django.db.models.functions import Now
 
-from syncservice.mailboxes.models import Mailbox, Schedule, VisitStatistics
-from syncservice.mailboxes.server_health import allowed_connections
+from syncservice.mailboxes import schedule
+from syncservice.mailboxes.models import Mailbox, Schedule, ServerHealth, VisitStatistics
+from syncservice.mailboxes.server_health import ALLOWED_CONNECTIONS
 
 #: Decisions of the past that are shown.
 DECISIONS = 5
@@ -39,20 +40,24 @@ def why_due(mailbox: Mailbox) -> list[Why]:
     """Explain every lane of a mailbox."""
     lanes = (
         Schedule.objects.filter(mailbox=mailbox)
-        .select_related("profile__health")
-        .annotate(
-            connections=allowed_connections("profile__"),
-            is_overdue=Q(due_at__lt=Now()),
-            is_paused=Q(profile__health__not_before__gt=Now()),
-            not_before=F("profile__health__not_before"),
-        )
+        .select_related("profile")
+        .annotate(is_overdue=Q(due_at__lt=Now()))
         .order_by("lane")
     )
     return [_why(lane) for lane in lanes]
 
 
 def _why(lane: Schedule) -> Why:
-    facts = vars(lane)  # with the annotations
+    server = None
+    if lane.profile is not None:
+        which = schedule.server_of(lane.profile, lane.lane)
+        server = (
+            ServerHealth.objects.select_related("profile")
+            .annotate(allowed=ALLOWED_CONNECTIONS, is_paused=Q(not_before__gt=Now()))
+            .get(pk=which.pk)
+        )
+    facts = vars(server) if server else {"allowed": 0, "is_paused": False}  # with the annotations
+    paused = server if facts["is_paused"] else None
     in_flight = Schedule.objects.filter(
         profile=lane.profile_id, claimed_at__isnull=False, due_at__gt=Now()
     ).aggregate(number=Count("pk"))["number"]
@@ -60,9 +65,9 @@ def _why(lane: Schedule) -> Why:
     return Why(
         lane=lane.lane,
         due_at=lane.due_at if lane.claimed_at is None else None,
-        sentence=_sentence(lane, facts["is_overdue"], facts["is_paused"]),
-        server_waits_until=facts["not_before"] if facts["is_paused"] else None,
-        server_connections=facts["connections"] or 0,
+        sentence=_sentence(lane, paused),
+        server_waits_until=paused.not_before if paused else None,
+        server_connections=facts["allowed"],
         server_in_flight=in_flight,
         decisions=[
             Decision(visit.finished_at, visit.rest, visit.reason)
@@ -71,9 +76,11 @@ def _why(lane: Schedule) -> Why:
     )
 
 
-def _sentence(lane: Schedule, is_overdue: bool, is_paused: bool) -> str:
+def _sentence(lane: Schedule, paused: ServerHealth | None) -> str:
     if lane.parked_at is not None:
         return "parked: its visits ended their worker process too often"
+    if lane.due_at is None and lane.reason == schedule.NOTHING_TO_SEND:
+        return lane.reason
     if lane.due_at is None:
         return "never due: the mailbox, this lane or the server profile is not enabled"
     if lane.started_at is not None:
@@ -81,9 +88,8 @@ def _sentence(lane: Schedule, is_overdue: bool, is_paused: bool) -> str:
     if lane.claimed_at is not None:
         return f"claimed at {lane.claimed_at:%H:%M:%S}; the visit waits in the queue"
     decided = f"due at {lane.due_at:%H:%M:%S}: {lane.reason}"
-    if is_paused:
-        assert lane.profile is not None
-        return f"{decided}; its server is left alone: {lane.profile.health.fault_text}"
-    if is_overdue:
+    if paused is not None:
+        return f"{decided}; its server is left alone: {paused.fault_text}"
+    if vars(lane)["is_overdue"]:  # an annotation
         return f"{decided}; it waits for its turn at the server, or for a beat"
     return decided

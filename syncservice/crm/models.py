@@ -62,6 +62,12 @@ class User(AbstractUser, KnowsStoredAddress):
         _("an unknown sender becomes"), choices=AutomaticRecord, default=AutomaticRecord.NOTHING
     )
 
+    #: Others may write in this user's name (F167).
+    lets_others_send = models.BooleanField(_("others may send on my behalf"), default=False)
+    #: The number in tracking tokens (3D); null: none was needed yet.
+    token_number = models.PositiveIntegerField(null=True, editable=False, unique=True)
+    token_count = models.PositiveBigIntegerField(default=0, editable=False)  # tokens given
+
     class Meta(AbstractUser.Meta):
         indexes = [models.Index(Upper("email"), name="users_by_address")]  # as `iexact` compares
 
@@ -216,6 +222,7 @@ class Email(Regarding):
         PENDING_SEND = 6, _("pending send")
         SENDING = 7, _("sending")
         FAILED = 8, _("failed")
+        UNKNOWN = 100, _("unknown whether it was sent")  # ours; see `domain/sending.py`
 
     id = models.UUIDField(primary_key=True, default=activity_id, editable=False)
     direction = models.SmallIntegerField(choices=Direction)

@@ -9,12 +9,13 @@ from typing import Any
 
 import structlog
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from syncservice.crm.models import Queue, User
+from syncservice.domain.sending import State
 from syncservice.mailboxes import audit, directions, rules, schedule
 from syncservice.mailboxes.models import (
     ActMethod,
@@ -25,6 +26,7 @@ from syncservice.mailboxes.models import (
     Mailbox,
     MailboxMapping,
     Organisation,
+    OutgoingEmail,
     OutgoingMethod,
 )
 from syncservice.mailboxes.signals import mailbox_taken_over
@@ -32,6 +34,8 @@ from syncservice.mailboxes.signals import mailbox_taken_over
 log = structlog.get_logger()
 
 Owner = User | Queue
+#: Of `OutgoingEmail`: it is not sent yet, or nobody knows.
+_IS_OPEN = Q(email__status__in=(State.PENDING, State.SENDING, State.UNKNOWN))
 #: The fields of a profile on which depends what its server tells of itself.
 _ASKED_WITH = {
     *("server_type", "use_autodiscover", "location", "authentication", "credentials", "username"),
@@ -197,6 +201,16 @@ def await_turn() -> None:
     Organisation.objects.select_for_update(no_key=True).get(pk=Organisation.ONLY)
 
 
+def keep_hands() -> None:
+    """Let no mailbox change hands until the transaction ends; to be called before lanes are locked.
+
+    Any number may do so at once: whoever changes hands awaits them all.
+    """
+    Organisation.current()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT FROM mailboxes_organisation WHERE id = 1 FOR SHARE")
+
+
 @transaction.atomic
 def map_mailbox(
     mailbox: Mailbox, owner: Owner, *, take_over: bool = False, actor: str = audit.COMMAND_LINE
@@ -222,6 +236,8 @@ def map_mailbox(
     forget = _was_anothers(mailbox, owner)
     ended = MailboxMapping.objects.filter(ended_at=None, mailbox__in=[mailbox, left or mailbox])
     ended.update(ended_at=Now())
+    waiting = OutgoingEmail.objects.filter(_IS_OPEN, mailbox__in=[mailbox, left or mailbox])
+    waiting.update(mailbox=None)  # nobody's email leaves by the mailbox of another
     _end_synchronization(mailbox, forget=forget)
     if isinstance(owner, User):  # F085: email is deleted for queues only
         Mailbox.objects.filter(pk=mailbox.pk).update(delete_after_processing=False)
@@ -252,10 +268,14 @@ def _was_anothers(mailbox: Mailbox, owner: Owner) -> bool:
 
 
 def _map(mailbox: Mailbox, owner: Owner) -> None:
+    waiting = OutgoingEmail.objects.filter(_IS_OPEN)
     if isinstance(owner, User):
         MailboxMapping.objects.create(mailbox=mailbox, user=owner)
+        waiting = waiting.filter(sender_user=owner)
     else:
         MailboxMapping.objects.create(mailbox=mailbox, queue=owner)
+        waiting = waiting.filter(sender_queue=owner)
+    waiting.update(mailbox=mailbox)  # email goes with its sender, whatever mailbox that is
 
 
 def _end_synchronization(mailbox: Mailbox, *, forget: bool) -> None:
@@ -343,6 +363,7 @@ def owner_saved(owner: Owner, before: str | None) -> None:
     mailbox has is left to a person, who will be asked.
     """
     mailbox = mailbox_of(owner) or provide_mailbox(owner)
+    schedule.plan([mailbox.pk])  # who was switched off is not kept in step any more (F171)
     address = address_of(owner)
     if before is None or before.lower() == address.lower():
         return
@@ -459,7 +480,7 @@ def mailbox_changed(mailbox: Mailbox, actor: str, fields: Iterable[str]) -> None
 
 @transaction.atomic
 def change_owner(mailbox: Mailbox, actor: str, **fields: Any) -> None:
-    """Change what the user or queue of a mailbox wants of its email (F100, F118).
+    """Change what the user or queue of a mailbox wants of its email (F100, F118, F167).
 
     Raise ValidationError for a mailbox that is nobody's, or for what its owner can't want.
     """
@@ -467,6 +488,8 @@ def change_owner(mailbox: Mailbox, actor: str, **fields: Any) -> None:
     if owner is None:
         raise ValidationError(_("The mailbox is nobody's: its forwarders say what they want."))
     for field, value in fields.items():
+        if not hasattr(owner, field) and field == "lets_others_send":
+            raise ValidationError(_("Only a user lets others send; for a queue its owner does."))
         if not hasattr(owner, field):
             raise ValidationError(_("Only a user can have records made of unknown senders."))
         setattr(owner, field, value)

@@ -7,7 +7,7 @@
 UPDATE mailboxes_schedule AS schedule
 SET started_at = statement_timestamp(), due_at = statement_timestamp() + %(lease)s
 FROM mailboxes_emailserverprofile AS profile
-JOIN mailboxes_serverhealth AS health ON health.profile_id = profile.id
+JOIN mailboxes_serverhealth AS health ON health.profile_id = profile.id AND health.server = 'incoming'
 WHERE profile.id = schedule.profile_id
   AND mailbox_id = %(mailbox)s AND lane = %(lane)s AND fence >= %(fence)s
   AND claimed_at IS NOT NULL AND started_at IS NULL

@@ -1,4 +1,5 @@
--- claim_due.sql: claim lanes that are due, the longest overdue first and fairly between profiles.
+-- claim_due.sql: claim lanes to be visited that are due, the longest overdue first and fairly
+-- between profiles. Outgoing email has its own claim, claim_sending.sql.
 -- %(limit)s     rows at most
 -- %(share)s     visits at most of one profile, when there are several; null: no limit
 -- %(lease)s     (interval) not started or renewed by then, the row is due again by itself
@@ -16,7 +17,7 @@ WITH room AS (
                 THEN greatest(1, mailboxes_allowed_connections(
                   profile.maximum_concurrent_connections, health.throttled_to,
                   health.throttled_at, health.failures) - wishes.count) - flight.visits END,
-           CASE WHEN (SELECT count(*) FROM mailboxes_serverhealth) > 1
+           CASE WHEN (SELECT count(*) FROM mailboxes_serverhealth WHERE server = 'incoming') > 1
                 THEN %(share)s - flight.visits END
          ) AS visits
   FROM mailboxes_serverhealth AS health
@@ -25,12 +26,12 @@ WITH room AS (
     SELECT count(*)::int AS visits FROM (  -- in flight, counted no further than it matters
       SELECT FROM mailboxes_schedule
       WHERE profile_id = health.profile_id AND claimed_at IS NOT NULL
-        AND due_at > statement_timestamp()
+        AND due_at > statement_timestamp() AND (lane <> 'outgoing' OR profile.server_type = 0)
       ORDER BY due_at  -- so that the index gives them one by one
       LIMIT greatest(profile.maximum_concurrent_connections, %(share)s)
     ) AS claimed
   ) AS flight
-  CROSS JOIN LATERAL (  -- a connection is left, not the only one, for what people just asked for
+  CROSS JOIN LATERAL (  -- connections are left, not the only one, for what people just asked for
     SELECT EXISTS (
       SELECT FROM mailboxes_trackrequest AS request
       JOIN mailboxes_mailboxmapping AS mapping
@@ -41,16 +42,21 @@ WITH room AS (
       WHERE request.state = 'waiting' AND request.tried_at IS NULL
         AND request.requested_at > statement_timestamp() - interval '10 seconds'
         AND schedule.profile_id = health.profile_id
-    )::int AS count
+    )::int + (profile.server_type = 0 AND EXISTS (  -- … and for email that they sent
+      SELECT FROM mailboxes_schedule
+      WHERE profile_id = health.profile_id AND lane = 'outgoing'
+        AND due_at <= statement_timestamp()
+        AND due_at > statement_timestamp() - interval '20 minutes'
+    ))::int AS count
   ) AS wishes
-  WHERE health.not_before <= statement_timestamp()
+  WHERE health.server = 'incoming' AND health.not_before <= statement_timestamp()
   FOR NO KEY UPDATE OF health SKIP LOCKED
 ), ready AS (  -- what one may take this time: no more is read than can be claimed
   SELECT profile_id, least(visits, ceil(%(limit)s / count(*) OVER ()::numeric)) AS visits
   FROM room
   WHERE visits > 0 AND EXISTS (
     SELECT FROM mailboxes_schedule
-    WHERE profile_id = room.profile_id AND due_at <= statement_timestamp()
+    WHERE profile_id = room.profile_id AND lane <> 'outgoing' AND due_at <= statement_timestamp()
   )
 ), due AS (
   SELECT waiting.id, waiting.due_at,
@@ -58,7 +64,7 @@ WITH room AS (
   FROM ready
   CROSS JOIN LATERAL (
     SELECT id, due_at FROM mailboxes_schedule
-    WHERE profile_id = ready.profile_id AND due_at <= statement_timestamp()
+    WHERE profile_id = ready.profile_id AND lane <> 'outgoing' AND due_at <= statement_timestamp()
     ORDER BY due_at LIMIT ready.visits
   ) AS waiting
 ), chosen AS (

@@ -25,6 +25,7 @@ class Lane(models.TextChoices):
     """What a visit brings up to date; each lane has its own schedule and counters."""
 
     INCOMING = "incoming", _("incoming email")
+    OUTGOING = "outgoing", _("outgoing email")
     ACT = "act", _("appointments, contacts and tasks")
 
 
@@ -48,6 +49,14 @@ class ActMethod(models.IntegerChoices):
 
     SERVER_SIDE = 1, _("server-side synchronization")
     NONE = 2, _("none")
+
+
+class UnclearSending(models.IntegerChoices):
+    """What is done when an attempt came to no clear end and the server can't tell either."""
+
+    HOLD = 0, _("hold it for a person to decide")
+    SEND_AGAIN = 1, _("send it again; it may arrive twice")
+    TAKE_AS_SENT = 2, _("take it as sent; it may not have arrived")
 
 
 class EmailServerProfile(models.Model):
@@ -175,6 +184,15 @@ class EmailServerProfile(models.Model):
     grant_delegate_access = models.BooleanField(
         _("grant delegate access for outgoing email"), default=False
     )
+    keeps_sent_copy = models.BooleanField(
+        _("keep a copy of sent email in Sent Items"),
+        default=True,  # F163, F266
+    )
+    unclear_sending = models.SmallIntegerField(
+        _("when nobody can tell whether an email was sent"),
+        choices=UnclearSending,
+        default=UnclearSending.HOLD,
+    )
     encoding = models.CharField(
         _("encoding of outgoing email"), max_length=100, blank=True, help_text=_("Empty: UTF-8.")
     )
@@ -265,14 +283,19 @@ class ConnectionTest(models.Model):
 
 
 class ServerHealth(models.Model):
-    """How a profile's server bears us: when it may be asked again, and by how many at a time.
+    """How one of a profile's servers bears us: when it may be asked again, and by how many at once.
+
+    Exchange is one server both ways; a POP3 or IMAP profile has an SMTP server of its own.
 
     Written by visits only, so an administrator who saves the profile overwrites nothing.
     """
 
-    profile = models.OneToOneField(
-        EmailServerProfile, models.CASCADE, primary_key=True, related_name="health"
-    )
+    class Server(models.TextChoices):
+        INCOMING = "incoming"  # and everything else of an Exchange profile
+        OUTGOING = "outgoing"
+
+    profile = models.ForeignKey(EmailServerProfile, models.CASCADE, related_name="healths")
+    server = models.CharField(max_length=10, choices=Server, default=Server.INCOMING)
     not_before = models.DateTimeField(db_default=Now())  # no conversation begins earlier
     failures = models.PositiveIntegerField(db_default=0)  # faults of the server in a row
     failed_at = models.DateTimeField(null=True)  # the last one that was counted
@@ -285,8 +308,16 @@ class ServerHealth(models.Model):
     refused_mailbox = models.BigIntegerField(null=True)
     let_in_at = models.DateTimeField(null=True)  # the last login that was accepted after trouble
 
+    class Meta:
+        constraints = [models.UniqueConstraint("profile", "server", name="one_health_a_server")]
+
     def __str__(self) -> str:
         return f"health of {self.profile}"
+
+    @property
+    def direction(self) -> str:
+        """Which direction's trouble it is; '': of all, for Exchange is one server."""
+        return Direction.Kind.OUTGOING if self.server == self.Server.OUTGOING else ""
 
 
 class Mailbox(models.Model):
@@ -364,6 +395,7 @@ class Mailbox(models.Model):
         indexes = [models.Index(Upper("email_address"), name="mailboxes_by_address")]
         permissions = [
             ("approve_address", "Can approve or reject the addresses of mailboxes"),
+            ("send_as_anyone", "Can send email in the name of every user and queue"),
         ]
 
     def __str__(self) -> str:
@@ -577,6 +609,10 @@ class Organisation(models.Model):
         _("track sent items"),
         default=False,  # F119, F246
     )
+    sends_to_unresolved = models.BooleanField(
+        _("send email to recipients who are no records"),
+        default=True,  # F109
+    )
     attachment_kilobytes = models.PositiveIntegerField(
         _("largest attachment in kilobytes"),
         default=5120,
@@ -669,7 +705,12 @@ class Schedule(models.Model):
         verbose_name_plural = _("schedule")
         constraints = [models.UniqueConstraint("mailbox", "lane", name="one_schedule_a_lane")]
         indexes = [
-            models.Index("profile", "due_at", name="schedule_by_due_at"),
+            models.Index(
+                "profile", "due_at", condition=~Q(lane="outgoing"), name="schedule_by_due_at"
+            ),
+            models.Index(
+                "profile", "due_at", condition=Q(lane="outgoing"), name="sendings_by_due_at"
+            ),
             models.Index("profile", "due_at", condition=~Q(claimed_at=None), name="claims"),
         ]
 
@@ -816,6 +857,71 @@ class TrackRequest(Regarding):
         ]
 
 
+class OutgoingEmail(models.Model):
+    """The way out of an email that was written in the CRM: who sends it, when, and how it went.
+
+    Its state is the email's own status. `due_at` is null when nothing is to be done by itself: a
+    draft, sent, failed, or held until a person decides.
+    """
+
+    class Priority(models.IntegerChoices):
+        LOW = 0, _("low")
+        NORMAL = 1, _("normal")
+        HIGH = 2, _("high")
+
+    email = models.OneToOneField(Email, models.CASCADE, primary_key=True, related_name="outgoing")
+    #: Whose mailbox sends it: at most one is set; none as long as nobody has submitted it.
+    sender_user = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
+    sender_queue = models.ForeignKey(Queue, models.PROTECT, null=True, related_name="+")
+    #: Theirs, kept here by whoever maps mailboxes; null: they have none now.
+    mailbox = models.ForeignKey(Mailbox, models.SET_NULL, null=True, related_name="outgoing_emails")
+    priority = models.SmallIntegerField(
+        _("priority"),
+        choices=Priority,
+        default=Priority.NORMAL,  # F164
+    )
+    send_after = models.DateTimeField(_("send later"), null=True, blank=True)  # F165
+    asks_read_receipt = models.BooleanField(_("ask for a read receipt"), default=False)  # F166
+    asks_delivery_receipt = models.BooleanField(_("ask for a delivery receipt"), default=False)
+    submitted_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
+    submitted_at = models.DateTimeField(null=True)
+    attempts = models.PositiveIntegerField(_("attempts"), default=0)  # since it was submitted
+    due_at = models.DateTimeField(null=True)  # not before
+    turn_at = models.DateTimeField(null=True)  # its place in the line, see `domain.sending`
+    #: From here on the server may have it; null: no attempt under way came so far.
+    handed_over_at = models.DateTimeField(null=True)
+    #: Recipients that have it already, and those refused for good: {address: what the server said}.
+    accepted_paths = ArrayField(models.TextField(), default=list, blank=True)
+    refused_paths = models.JSONField(default=dict, blank=True)
+    #: When Sent Items have to be looked at, for a copy too many or too few; null: they are right.
+    copy_due_at = models.DateTimeField(null=True)
+    copy_attempts = models.PositiveIntegerField(default=0)  # looks that failed
+    #: When it was sent as one email to each recipient; null: it was not.
+    sent_in_bulk_at = models.DateTimeField(null=True)
+    fault_code = models.CharField(max_length=100, blank=True)  # of the last attempt; '': none
+    fault_text = models.TextField(blank=True)
+
+    class Meta:
+        verbose_name = _("outgoing email")
+        verbose_name_plural = _("outgoing emails")
+        constraints = [
+            models.CheckConstraint(
+                name="sent_by_a_user_or_a_queue",
+                condition=Q(sender_user=None) | Q(sender_queue=None),
+            ),
+        ]
+        indexes = [
+            models.Index("mailbox", "turn_at", condition=~Q(due_at=None), name="mail_by_turn"),
+            models.Index("mailbox", "due_at", condition=~Q(due_at=None), name="mail_by_due_at"),
+            models.Index(
+                "mailbox", "copy_due_at", condition=~Q(copy_due_at=None), name="copies_due"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.email)
+
+
 class DeclinedItem(models.Model):
     """An item that was looked at and does not belong in the CRM, and why: it can be looked up.
 
@@ -880,6 +986,7 @@ class VisitStatistics(models.Model):
     linked = models.PositiveIntegerField()  # items of email records that another item brought
     failed = models.PositiveIntegerField()  # item failures
     declined = models.PositiveIntegerField(db_default=0)  # they don't belong in the CRM
+    sent = models.PositiveIntegerField(db_default=0)  # outgoing email that a server took
     more_left = models.BooleanField()  # the budget ended before the mailbox did
     fault_code = models.CharField(max_length=100, blank=True)
     rest = models.DurationField()  # what was decided at its end, and why

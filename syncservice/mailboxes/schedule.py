@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from importlib.resources import files
 from typing import Any
 
+import structlog
 from django.db import connection, transaction
-from django.db.models import DurationField, ExpressionWrapper, F, Q
+from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F, Func, Q, Value
 from django.db.models.functions import Greatest, Now
 
 from syncservice.domain.polling import Rest
@@ -23,12 +24,24 @@ from syncservice.mailboxes.models import (
     Lane,
     Mailbox,
     Schedule,
+    ServerHealth,
 )
 
+log = structlog.get_logger()
+
 _BEGIN = files(__package__).joinpath("begin.sql").read_text()
+_CLAIM_SENDING = files(__package__).joinpath("claim_sending.sql").read_text()
+_COUNT_SENDINGS = files(__package__).joinpath("count_sendings.sql").read_text()
 _CLAIM_DUE = files(__package__).joinpath("claim_due.sql").read_text()
 _FORGET = files(__package__).joinpath("forget.sql").read_text()
 _PLAN = files(__package__).joinpath("plan.sql").read_text()
+
+
+#: Why a lane of outgoing email that is enabled is not due.
+NOTHING_TO_SEND = "nothing to send"
+
+
+_MOMENT = DateTimeField()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +122,7 @@ def plan(mailboxes: Iterable[int]) -> None:
     moved = served.exclude(profile=F("mailbox__profile")).values_list("mailbox", flat=True)
     _forget(list(moved))
     with connection.cursor() as cursor:
-        cursor.execute(_PLAN, {"mailboxes": ids})
+        cursor.execute(_PLAN, {"mailboxes": ids, "idle": NOTHING_TO_SEND})
 
 
 def fence_off(mailboxes: Iterable[int]) -> None:
@@ -149,7 +162,8 @@ class Begun:
 
     claim: Claim
     mailbox: Mailbox
-    profile: EmailServerProfile  # with its health
+    profile: EmailServerProfile
+    health: ServerHealth  # of the server that is to be asked
     crashes: int  # visits before this one that died without progress, in a row
     connections: int  # how many the server bears now
     wait: timedelta | None  # the server asked to be left alone so much longer; None: it did not
@@ -176,18 +190,57 @@ def begin(message: Claim, lease: timedelta) -> Begun:
     if row is None:
         raise ClaimLost(message)
     fence, crashes, connections, wait = row
+    return _begun(
+        Claim(message.mailbox_id, message.lane, fence), connections, wait=wait, crashes=crashes
+    )
+
+
+def _begun(
+    claim: Claim, connections: int, *, wait: timedelta = timedelta(0), crashes: int = 0
+) -> Begun:
     # Read behind the claim: who changes the mailbox from here on ends the claim with it.
-    mailbox = Mailbox.objects.select_related("profile__health").get(pk=message.mailbox_id)
+    mailbox = Mailbox.objects.select_related("profile").get(pk=claim.mailbox_id)
     assert mailbox.profile is not None, "a mailbox without a profile is never scheduled (F086)"
+    health = server_of(mailbox.profile, claim.lane)
     return Begun(
-        claim=Claim(message.mailbox_id, message.lane, fence),
+        claim=claim,
         mailbox=mailbox,
         profile=mailbox.profile,
+        health=health,
         crashes=crashes,
         connections=connections,
         wait=wait if wait > timedelta(0) else None,
-        wait_reason=mailbox.profile.health.fault_text,
+        wait_reason=health.fault_text,
     )
+
+
+def sendings_due(most: int) -> int:
+    """Count the mailboxes that could send email now, no further than `most`."""
+    parameters: dict[str, Any] = {"most": most}
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNT_SENDINGS, parameters)
+        return min(most, int(cursor.fetchone()[0]))
+
+
+def server_of(profile: EmailServerProfile, lane: str) -> ServerHealth:
+    """Return the health of the server that a lane of one of the profile's mailboxes talks to."""
+    is_own = lane == Lane.OUTGOING and not profile.is_exchange
+    server = ServerHealth.Server.OUTGOING if is_own else ServerHealth.Server.INCOMING
+    return profile.healths.get(server=server)
+
+
+def begin_sending(lease: timedelta) -> Begun | None:
+    """Claim, and begin with, the mailbox whose outgoing email has its turn; None: none has."""
+    parameters: dict[str, Any] = {"lease": lease}
+    with connection.cursor() as cursor:
+        cursor.execute(_CLAIM_SENDING, parameters)
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    mailbox_id, fence, connections, lease_ended = row
+    if lease_ended:
+        log.warning("lease.expired", count=1)
+    return _begun(Claim(mailbox_id, Lane.OUTGOING, fence), connections)
 
 
 @transaction.atomic
@@ -259,6 +312,27 @@ def release(
         reason=rest.reason,
         **health,
     )
+
+
+def release_sending(schedule: Schedule, **health: Any) -> None:
+    """End the claim of outgoing email: it is due again when an email that waits is.
+
+    What is left goes to the end of the line, as if it began to wait now. To be called `fenced`.
+    """
+    mailbox = Value(schedule.mailbox_id)
+    due_at = Func(mailbox, True, function="mailboxes_outgoing_due_at", output_field=_MOMENT)
+    is_idle = Q(due_at=None)
+    rows = Schedule.objects.filter(pk=schedule.pk)
+    rows.update(
+        due_at=due_at,
+        claimed_at=None,
+        started_at=None,
+        crashes=0,
+        rest=timedelta(0),
+        reason="email to send",
+        **health,
+    )
+    rows.filter(is_idle).update(reason=NOTHING_TO_SEND)
 
 
 @transaction.atomic

@@ -8,12 +8,12 @@ that one outage ends are one failure, and ten busy answers at once halve the con
 from datetime import datetime, timedelta
 
 from django.db import connection
-from django.db.models import F, Func, IntegerField
+from django.db.models import F, Func, IntegerField, Q
 from django.db.models.functions import Greatest, Now
 
 from syncservice.domain.faults import Fault, Nature, Patience, Refusal, refusal, rest_after
 from syncservice.domain.polling import Rest
-from syncservice.mailboxes.models import EmailServerProfile, Schedule, ServerHealth
+from syncservice.mailboxes.models import Schedule, ServerHealth
 
 _HALVE = """
 UPDATE mailboxes_serverhealth AS health
@@ -21,35 +21,33 @@ SET throttled_to = greatest(1, mailboxes_allowed_connections(
       profile.maximum_concurrent_connections, throttled_to, throttled_at, 0) / 2),
     throttled_at = statement_timestamp()
 FROM mailboxes_emailserverprofile AS profile
-WHERE profile.id = health.profile_id AND profile.id = %(profile)s
+WHERE profile.id = health.profile_id AND health.id = %(health)s
   AND (throttled_at IS NULL OR throttled_at < %(begun_at)s)
 """
 
 
-def allowed_connections(profile: str = "") -> Func:
-    """Give the expression of how many connections a server bears now.
+_SENDS = Q(lane="outgoing")  # as the indexes of the schedule tell the lanes apart
 
-    `profile` is the path from the query's model to the profile, with its `__`.
-    """
-    return Func(
-        f"{profile}maximum_concurrent_connections",
-        f"{profile}health__throttled_to",
-        f"{profile}health__throttled_at",
-        f"{profile}health__failures",
-        function="mailboxes_allowed_connections",
-        output_field=IntegerField(),
-    )
+#: Of `ServerHealth`: how many connections the server bears now.
+ALLOWED_CONNECTIONS = Func(
+    "profile__maximum_concurrent_connections",
+    "throttled_to",
+    "throttled_at",
+    "failures",
+    function="mailboxes_allowed_connections",
+    output_field=IntegerField(),
+)
 
 
-def connections(profile_id: int) -> int:
-    """Return how many connections the profile's server bears now."""
-    rows = EmailServerProfile.objects.filter(pk=profile_id)
-    allowed: int = rows.values_list(allowed_connections(), flat=True).get()
+def connections(health: ServerHealth) -> int:
+    """Return how many connections a server bears now."""
+    rows = ServerHealth.objects.filter(pk=health.pk)
+    allowed: int = rows.values_list(ALLOWED_CONNECTIONS, flat=True).get()
     return allowed
 
 
 def note_fault(
-    profile_id: int,
+    server: ServerHealth,
     fault: Fault,
     begun_at: datetime,
     phase: float,
@@ -61,7 +59,7 @@ def note_fault(
     Return that rest and the attempts that failed in a row, busy answers not counted. To be called
     in a transaction: the row is locked until it ends.
     """
-    health = ServerHealth.objects.select_for_update(no_key=True).get(profile=profile_id)
+    health = ServerHealth.objects.select_for_update(no_key=True).get(pk=server.pk)
     is_new = health.failed_at is None or health.failed_at < begun_at
     is_busy = fault.nature is Nature.THROTTLED
     failures = health.failures + is_new
@@ -80,16 +78,16 @@ def note_fault(
 
 
 def note_refusal(
-    profile_id: int, mailbox_id: int, failures: int, since: datetime | None
+    server: ServerHealth, mailbox_id: int, failures: int, since: datetime | None
 ) -> Refusal:
     """Judge a refused login, the `failures`-th in a row of its mailbox, and remember it.
 
     `since`: when the one before ended; None: there was none. To be called in a transaction.
     """
-    health = ServerHealth.objects.select_for_update(no_key=True).get(profile=profile_id)
-    others = Schedule.objects.filter(profile=profile_id, due_at__isnull=False).exclude(
-        mailbox=mailbox_id
-    )
+    health = ServerHealth.objects.select_for_update(no_key=True).get(pk=server.pk)
+    lanes = _SENDS if server.server == ServerHealth.Server.OUTGOING else ~_SENDS
+    others = Schedule.objects.filter(lanes, profile=server.profile_id, due_at__isnull=False)
+    others = others.exclude(mailbox=mailbox_id)
     judged = refusal(
         failures,
         let_in_since=since is not None
@@ -103,10 +101,10 @@ def note_refusal(
     return judged
 
 
-def note_busy(profile_id: int, begun_at: datetime) -> None:
+def note_busy(server: ServerHealth, begun_at: datetime) -> None:
     """Halve the connections of a server that said it is busy; each quiet minute gives one back."""
     with connection.cursor() as cursor:
-        cursor.execute(_HALVE, {"profile": profile_id, "begun_at": begun_at})
+        cursor.execute(_HALVE, {"health": server.pk, "begun_at": begun_at})
 
 
 def is_troubled(health: ServerHealth) -> bool:
@@ -114,9 +112,9 @@ def is_troubled(health: ServerHealth) -> bool:
     return bool(health.failures) or health.refused_mailbox is not None
 
 
-def note_success(profile_id: int, begun_at: datetime) -> None:
+def note_success(server: ServerHealth, begun_at: datetime) -> None:
     """The server let a visit in, which began then, and answered well: all is forgotten."""
-    ServerHealth.objects.filter(profile=profile_id).update(
+    ServerHealth.objects.filter(pk=server.pk).update(
         failures=0,
         attempts=0,
         fault_code="",

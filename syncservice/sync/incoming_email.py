@@ -63,9 +63,6 @@ _PARSER_BUGS = (
 )
 
 
-#: Direction of alerts about single messages: they hold although the mailbox works.
-EMAIL = "email"
-
 #: What PostgreSQL can't hold; ValueError: psycopg2 on NUL in a string.
 _REFUSED = (DataError, ValueError)
 
@@ -326,8 +323,9 @@ class Inbox:
         """Raise an alert about what stops neither the visit nor any message."""
         with fenced(self.claim):
             alerts.raise_for_mailbox(
-                self.claim.mailbox_id, Severity.WARNING, fault.code, fault.text, direction=EMAIL
-            )
+                self.claim.mailbox_id, Severity.WARNING, fault.code, fault.text,
+                direction=alerts.EMAIL,
+            )  # fmt: skip
 
     def are_kept(self, item_ids: Collection[str], fault: Fault) -> None:
         """Take note that the server did not delete items, and tell it; often enough, it may."""
@@ -655,7 +653,7 @@ class Inbox:
             if reason in _TOLD:
                 alerts.raise_for_mailbox(
                     self.claim.mailbox_id, Severity.INFORMATION, _TOLD[reason],
-                    direction=EMAIL, count=count,
+                    direction=alerts.EMAIL, count=count,
                 )  # fmt: skip
         return [one.item_id for one in declined]
 
@@ -722,7 +720,7 @@ class Inbox:
             text = next(fault.text for fault in failures.values() if fault.code == code)
             alerts.raise_for_mailbox(
                 self.claim.mailbox_id, Severity.WARNING, code, text,
-                direction=EMAIL, count=count,
+                direction=alerts.EMAIL, count=count,
             )  # fmt: skip
 
     def _end_failures(self, item_ids: list[str], state: ItemFailure.State) -> None:

@@ -1,9 +1,12 @@
 """The end of a visit: statistics, health, alerts and the next due time, in one transaction."""
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import transaction
 from django.db.models.functions import Now
 
 from syncservice.alerts import alerts
@@ -23,31 +26,43 @@ from syncservice.domain.polling import Activity, Pace, Rest, next_rest, next_sta
 from syncservice.mailboxes import directions, server_health
 from syncservice.mailboxes.models import (
     Direction,
-    EmailServerProfile,
+    Lane,
     Schedule,
+    ServerHealth,
     VisitStatistics,
 )
-from syncservice.mailboxes.schedule import Claim, fenced, hold_lanes, release
+from syncservice.mailboxes.schedule import (
+    Claim,
+    fenced,
+    hold_lanes,
+    lock,
+    release,
+    release_sending,
+)
+from syncservice.sync.sending import Sendings
 from syncservice.sync.visit import Outcome
 
 
 def record(
     claim: Claim,
     outcome: Outcome,
-    profile: EmailServerProfile,
+    server: ServerHealth,
     pace: Pace,
     machine: str,
     patience: Patience,
 ) -> Rest:
-    """Write what came of a visit, and end its claim; raise ClaimLost when it is another's."""
-    with fenced(claim) as schedule:
+    """Write what came of a visit, and end its claim; raise ClaimLost when it is another's.
+
+    `server` is that of the visit, as it was when it began.
+    """
+    with _all_lanes(claim), fenced(claim) as schedule:
         assert schedule.started_at is not None, "a visit begins with `schedule.begin`"
         if outcome.fault is not None:
-            rest = _end_with_fault(
-                schedule, outcome.fault, profile, pace, schedule.started_at, patience
+            rest = end_with_fault(
+                schedule, outcome.fault, server, pace.minimum, schedule.started_at, patience
             )
         else:
-            rest = _end_well(schedule, outcome, profile, pace, schedule.started_at)
+            rest = _end_well(schedule, outcome, server, pace, schedule.started_at)
         VisitStatistics.objects.create(
             mailbox_id=claim.mailbox_id,
             lane=claim.lane,
@@ -68,6 +83,55 @@ def record(
         return rest
 
 
+def record_sending(
+    claim: Claim,
+    done: Sendings,
+    server: ServerHealth,
+    machine: str,
+    patience: Patience,
+) -> None:
+    """Write what came of sending, and end the claim; raise ClaimLost when it is another's."""
+    with _all_lanes(claim), fenced(claim) as schedule:
+        assert schedule.started_at is not None, "a claim of sending begins at once"
+        if done.fault is not None:
+            rest = end_with_fault(
+                schedule, done.fault, server, timedelta(0), schedule.started_at, patience
+            )
+        elif done.limit is not None:
+            rest = Rest(done.limit.retry_after or timedelta(0), done.limit.text)
+            release(schedule, rest)
+        else:
+            health = note_success(schedule, server, schedule.started_at) if done.requests else {}
+            release_sending(schedule, visited_at=Now(), **health)
+            rest = Rest(timedelta(0), "")
+        if done.handled or done.fault is not None:
+            VisitStatistics.objects.create(
+                mailbox_id=claim.mailbox_id,
+                lane=claim.lane,
+                fence=claim.fence,
+                seconds=done.seconds,
+                requests=done.requests,
+                pages=0,
+                stored=0,
+                linked=0,
+                sent=done.sent,
+                failed=done.failed + done.held,
+                more_left=done.put_off > 0,
+                fault_code=done.fault.code if done.fault else "",
+                rest=rest.length,
+                reason=rest.reason,
+                machine=machine,
+            )
+
+
+@contextmanager
+def _all_lanes(claim: Claim) -> Iterator[None]:
+    """Lock all lanes of the mailbox, in the one order: a fault may hold or plan the others."""
+    with transaction.atomic():
+        lock([claim.mailbox_id])
+        yield
+
+
 def postpone(claim: Claim, wait: timedelta, reason: str) -> None:
     """End a claim without a visit: no conversation with the server may begin now."""
     with fenced(claim) as schedule:
@@ -77,18 +141,11 @@ def postpone(claim: Claim, wait: timedelta, reason: str) -> None:
 def _end_well(
     schedule: Schedule,
     outcome: Outcome,
-    profile: EmailServerProfile,
+    server: ServerHealth,
     pace: Pace,
     begun_at: datetime,
 ) -> Rest:
-    health: dict[str, Any] = {}
-    if outcome.requests:  # one that asked nothing proves nothing
-        health = {"succeeded_at": Now(), "failures": 0, "fault_code": "", "fault_text": ""}
-        if schedule.fault_code:
-            _recover(schedule)
-        if server_health.is_troubled(profile.health):
-            server_health.note_success(profile.pk, begun_at)
-            alerts.end_for_profile(profile.pk)
+    health = note_success(schedule, server, begun_at) if outcome.requests else {}
     items = outcome.stored + outcome.linked + outcome.failed
     activity = Activity(schedule.recent_items, schedule.empty_visits)
     if items or not outcome.more_left:  # one that broke off says nothing about quiet
@@ -114,6 +171,19 @@ def _end_well(
     return rest
 
 
+def note_success(schedule: Schedule, server: ServerHealth, begun_at: datetime) -> dict[str, Any]:
+    """The server answered well: what was told of lane and server is over. To be called `fenced`.
+
+    Return the columns that say so, for `release`.
+    """
+    if schedule.fault_code:
+        _recover(schedule)
+    if server_health.is_troubled(server):
+        server_health.note_success(server, begun_at)
+        alerts.end_for_profile(server.profile_id, direction=server.direction)
+    return {"succeeded_at": Now(), "failures": 0, "fault_code": "", "fault_text": ""}
+
+
 def _recover(schedule: Schedule) -> None:
     """The visit before met a fault, and this one did not: what it switched off is on again."""
     kind = Direction.Kind(schedule.lane)
@@ -124,33 +194,39 @@ def _recover(schedule: Schedule) -> None:
     alerts.end_for_mailbox(schedule.mailbox_id, direction=kind)
 
 
-def _end_with_fault(
+def end_with_fault(
     schedule: Schedule,
     fault: Fault,
-    profile: EmailServerProfile,
-    pace: Pace,
+    server: ServerHealth,
+    minimum: timedelta,
     begun_at: datetime,
     patience: Patience,
 ) -> Rest:
+    """End a claim that met a fault, with all that follows from it; return its rest.
+
+    To be called inside `fenced`. `minimum` is the shortest rest that the profile allows.
+    """
+    profile = server.profile
+    login_is_shared = profile.login_is_shared_for(outgoing=schedule.lane == Lane.OUTGOING)
     phase = phase_of(schedule.mailbox_id, schedule.lane)
     is_busy = fault.nature is Nature.THROTTLED
     if is_busy:
-        server_health.note_busy(profile.pk, begun_at)
-    refused = _refusal(schedule, fault) if fault.of_login else None
+        server_health.note_busy(server, begun_at)
+    refused = _refusal(schedule, fault, server) if fault.of_login else None
     failures, effect = schedule.failures, Effect.NOTHING
     if concerns_server(
         fault,
-        account_is_shared=profile.account_is_shared,
-        login_is_shared=profile.login_is_shared,
+        account_is_shared=login_is_shared and not profile.use_impersonation,
+        login_is_shared=login_is_shared,
         refused=refused,
     ):
-        rest = _blame_server(profile, fault, begun_at, phase, pace, patience, refused)
+        rest = _blame_server(server, fault, begun_at, phase, minimum, patience, refused)
         failures += fault.of_login  # its own count too: another one let in would prove it
     else:
         effect = effect_of(fault, failures + 1, patience, refused)
         failures += not is_busy
-        rest = rest_after(fault, max(failures, 1), phase, pace.minimum, patience)
-        if is_busy:
+        rest = rest_after(fault, max(failures, 1), phase, minimum, patience)
+        if is_busy and profile.is_exchange:
             hold_lanes(schedule.mailbox_id, rest.length, rest.reason)
     release(
         schedule,
@@ -165,35 +241,33 @@ def _end_with_fault(
     return rest
 
 
-def _refusal(schedule: Schedule, fault: Fault) -> Refusal:
+def _refusal(schedule: Schedule, fault: Fault, server: ServerHealth) -> Refusal:
     before = schedule.visited_at if schedule.fault_code == fault.code else None
     failures = schedule.failures + 1 if before else 1
-    assert schedule.profile_id is not None, "a claimed lane has a profile"
-    return server_health.note_refusal(schedule.profile_id, schedule.mailbox_id, failures, before)
+    return server_health.note_refusal(server, schedule.mailbox_id, failures, before)
 
 
 def _blame_server(
-    profile: EmailServerProfile,
+    server: ServerHealth,
     fault: Fault,
     begun_at: datetime,
     phase: float,
-    pace: Pace,
+    minimum: timedelta,
     patience: Patience,
     refused: Refusal | None,
 ) -> Rest:
     """Leave the whole server alone for a while, and tell the profile's owner (4A)."""
-    rest, attempts = server_health.note_fault(
-        profile.pk, fault, begun_at, phase, pace.minimum, patience
-    )
+    rest, attempts = server_health.note_fault(server, fault, begun_at, phase, minimum, patience)
     told = dataclasses.replace(fault, scope=Scope.PROFILE)
     lasting = effect_of(told, attempts, patience, refused).switches_off
     if refused is not None:
         is_error = refused is Refusal.WIDESPREAD or attempts > 1
         severity = Severity.ERROR if is_error else Severity.WARNING
-        alerts.raise_for_profile(profile, severity, alerts.LOGIN_REFUSED, fault.text)
+        code = alerts.LOGIN_REFUSED
     else:
         severity = Severity.ERROR if lasting else Severity.WARNING
-        alerts.raise_for_profile(profile, severity, fault.code, fault.text)
+        code = fault.code
+    alerts.raise_for_profile(server.profile, severity, code, fault.text, direction=server.direction)
     return rest
 
 

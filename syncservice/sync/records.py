@@ -4,14 +4,11 @@ To be called inside the transaction of a claim, with the locks of `correspondenc
 stores the same messages meanwhile.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from uuid import UUID
 
 from syncservice.crm.models import (
     ActivityParty,
-    Attachment,
-    AttachmentContent,
     AutomaticRecord,
     Contact,
     Email,
@@ -20,9 +17,9 @@ from syncservice.crm.models import (
 )
 from syncservice.domain.attachments import Allowed
 from syncservice.domain.correlation import Method, conversation_base
-from syncservice.domain.message import MessageAttachment, Party, Role
+from syncservice.domain.message import Message, Party, Role
 from syncservice.domain.resolution import Kind, Match, sender_of
-from syncservice.sync import correspondence, directory
+from syncservice.sync import attachments, correspondence, directory
 from syncservice.sync.promotion import Decision, Rules
 
 _LONGEST_NAME = 50  # of a contact's or a lead's first or last name
@@ -43,7 +40,9 @@ def insert(decisions: Sequence[Decision], rules: Rules) -> dict[str, UUID]:
         for decision in ordered
         for party in _parties(decision, made, is_alike=rules.organisation.resolves_alike)
     )
-    _insert_attachments(ordered, rules.allowed)
+    attachments.keep(
+        {one.draft.letter.id: _kept(one.draft.message, rules.allowed) for one in ordered}
+    )
     QueueItem.objects.bulk_create(
         QueueItem(queue_id=candidate.id, email_id=decision.draft.letter.id)
         for decision in ordered
@@ -178,33 +177,10 @@ def _name_of(author: Party) -> tuple[str, str]:
     return first[:_LONGEST_NAME], last[:_LONGEST_NAME]
 
 
-def _insert_attachments(decisions: Iterable[Decision], allowed: Allowed) -> None:
-    """Store attachments, each content once however many emails carry it (F121, F122)."""
-    contents: dict[str, bytes] = {}
-    rows: list[Attachment] = []
-    for decision in decisions:
-        for position, attachment in enumerate(decision.draft.message.attachments):
-            if allowed.keeps(attachment.filename, len(attachment.content)):
-                digest = hashlib.sha256(attachment.content).hexdigest()
-                contents[digest] = attachment.content
-                rows.append(_attachment(decision.draft.letter.id, digest, position, attachment))
-    AttachmentContent.objects.bulk_create(
-        (AttachmentContent(digest=digest, content=contents[digest]) for digest in sorted(contents)),
-        ignore_conflicts=True,
-    )
-    Attachment.objects.bulk_create(rows)
-
-
-def _attachment(
-    email_id: UUID, digest: str, position: int, attachment: MessageAttachment
-) -> Attachment:
-    return Attachment(
-        email_id=email_id,
-        body_id=digest,
-        position=position,
-        filename=attachment.filename,
-        content_type=attachment.content_type,
-        content_id=attachment.content_id,
-        is_inline=attachment.is_inline,
-        size=len(attachment.content),
-    )
+def _kept(message: Message, allowed: Allowed) -> attachments.Files:
+    """Return the files of a message that are let in (F121)."""
+    return [
+        (position, one)
+        for position, one in enumerate(message.attachments)
+        if allowed.keeps(one.filename, len(one.content))
+    ]

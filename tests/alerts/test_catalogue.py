@@ -20,7 +20,9 @@ NETWORK = (
 )  # fmt: skip
 STATUSES = (301, 302, 303, 307, 308, 401, 403, 404, 405, 429, 500, 502, 503, 504)
 #: Response codes in no table of the adapter, and worth words of their own all the same.
-RESPONSE_CODES = ("ErrorQuotaExceeded", "ErrorSendAsDenied", "ErrorInternalServerError")
+RESPONSE_CODES = (
+    "ErrorQuotaExceeded", "ErrorSendAsDenied", "ErrorInternalServerError", "ErrorItemNotFound",
+)  # fmt: skip
 TABLES = faults._THROTTLED | faults._RESYNC | {*faults._PERMANENT} | faults._ITEM
 OURS = {
     "visit": "parked timed_out",
@@ -28,18 +30,20 @@ OURS = {
     "other_organisation no_credentials no_activities key_lost",
     "profile": "exchange_online_ends login_refused mailboxes_failing autodiscover_failed key_lost",
     "email": "unreadable parser_failed not_storable too_large not_answered id_too_long no_sender "
-    "not_forwarded not_allowed_to_forward",
-    "exchange": "not_ews unreadable_answer folder_gone categories_unreadable",
+    "not_forwarded not_allowed_to_forward outcome_unknown recipients_refused not_composed",
+    "sending": "timed_out",
+    "exchange": "not_ews unreadable_answer folder_gone categories_unreadable still_in_outbox",
     "test": "failed timed_out",
     "pop3": "login_refused mailbox_in_use login_delay system_temporary system_permanent "
     "no_starttls not_pop3 no_uidl",
     "imap": "login_refused password_expired privacy_required preauthenticated no_permission "
     "contact_admin mailbox_in_use unavailable closed limit_reached over_quota no_starttls not_imap "
     "no_uids uidvalidity_changed inbox_refused not_listed unreadable_answer message_refused "
-    "larger_than_listed not_deleted read_only others_deleted",
+    "larger_than_listed not_deleted read_only others_deleted "
+    "sent_items_refused",
     "smtp": "login_refused authentication_unavailable service_unavailable sender_refused "
     "recipients_refused quota_exceeded refused_for_now message_refused no_starttls not_smtp "
-    "outcome_unknown",
+    "outcome_unknown no_smtputf8",
 }
 
 

@@ -109,7 +109,7 @@ def test_a_server_that_failed_is_asked_by_one_visit_first():
     ServerHealth.objects.filter(profile=profile).update(failures=1)
     assert claimed() == [boxes[0]]
     assert claimed() == []
-    server_health.note_success(profile.pk, now())
+    server_health.note_success(health(profile), now())
     assert sorted(claimed()) == boxes[1:]
 
 
@@ -296,8 +296,8 @@ def test_the_alert_ends_when_its_mailbox_is_parked_no_more():
 
 def health(profile: EmailServerProfile) -> ServerHealth:
     return ServerHealth.objects.annotate(
-        allowed=server_health.allowed_connections("profile__"), wait=F("not_before") - Now()
-    ).get(profile=profile)
+        allowed=server_health.ALLOWED_CONNECTIONS, wait=F("not_before") - Now()
+    ).get(profile=profile, server="incoming")
 
 
 @pytest.fixture
@@ -312,21 +312,21 @@ def now():
 def test_busy_answers_halve_the_connections_once_for_all_who_met_them(server):
     began = now()
     for _ in range(4):  # four visits that were under way together
-        server_health.note_busy(server.pk, began)
+        server_health.note_busy(health(server), began)
     assert health(server).allowed == 4
-    server_health.note_busy(server.pk, health(server).throttled_at + timedelta(microseconds=1))
+    server_health.note_busy(health(server), health(server).throttled_at + timedelta(microseconds=1))
     assert health(server).allowed == 2
 
 
 def test_a_server_that_is_always_busy_keeps_one_connection(server):
     for _ in range(6):
         ServerHealth.objects.update(throttled_at=F("throttled_at") - timedelta(seconds=1))
-        server_health.note_busy(server.pk, now())
+        server_health.note_busy(health(server), now())
     assert health(server).allowed == 1
 
 
 def test_each_quiet_minute_gives_a_connection_back_up_to_the_profiles_own_number(server):
-    server_health.note_busy(server.pk, now())
+    server_health.note_busy(health(server), now())
     for minutes, allowed in ((1, 5), (3, 7), (9, 8)):
         ServerHealth.objects.update(throttled_at=Now() - timedelta(minutes=minutes, seconds=1))
         assert health(server).allowed == allowed
@@ -340,17 +340,17 @@ def test_an_outage_counts_once_and_is_looked_at_ever_less_often_until_it_is_over
         ServerHealth.objects.update(not_before=Now())
         for _ in range(5):
             server_health.note_fault(
-                server.pk, down, began, 0.0, timedelta(0), Patience(attempts=3)
+                health(server), down, began, 0.0, timedelta(0), Patience(attempts=3)
             )
         waits.append(round(health(server).wait / timedelta(minutes=1)))
         ServerHealth.objects.update(failed_at=F("failed_at") - timedelta(seconds=1))
     assert waits == [5, 5, 10, 20]
-    server_health.note_success(server.pk, now())
+    server_health.note_success(health(server), now())
     assert health(server).failures == 0
 
 
 def test_a_servers_hint_is_kept_to_the_second_by_all(server):
     busy = fault(Nature.THROTTLED, Scope.PROFILE, retry_after=timedelta(seconds=77))
-    rest, _ = server_health.note_fault(server.pk, busy, now(), 0.5, timedelta(0), Patience())
+    rest, _ = server_health.note_fault(health(server), busy, now(), 0.5, timedelta(0), Patience())
     assert rest.length == timedelta(seconds=77)
     assert timedelta(seconds=76) < health(server).wait <= timedelta(seconds=77)

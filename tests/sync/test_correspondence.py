@@ -597,11 +597,14 @@ def test_what_each_mail_of_a_large_batch_answers_directly_is_locked(db) -> None:
         correspondence.lock(letters)
         cursor.execute(
             "SELECT name FROM unnest(%s::text[]) AS name WHERE NOT EXISTS (SELECT FROM pg_locks "
-            "WHERE locktype = 'advisory' AND objid = (hashtext(name)::bigint & 4294967295)::oid)",
+            "WHERE locktype = 'advisory' AND pid = pg_backend_pid() "
+            "AND objid = (hashtext(name)::bigint & 4294967295)::oid)",
             [[letter.answers[0] for letter, _ in letters]],
         )
         assert cursor.fetchall() == []
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
+        cursor.execute(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+        )
         assert cursor.fetchone()[0] <= 300
 
 

@@ -18,6 +18,7 @@ from syncservice.mailboxes.models import (
     Schedule,
     ServerHealth,
 )
+from syncservice.mailboxes.schedule import server_of
 from syncservice.servers import registry
 from syncservice.sync import outcome as outcomes
 from syncservice.sync.visit import Outcome
@@ -47,8 +48,8 @@ def end(box: Mailbox, outcome: Outcome, patience: Patience = Patience()) -> Dire
     Schedule.objects.filter(mailbox=box, lane=Lane.INCOMING).update(due_at=Now())
     ServerHealth.objects.filter(profile=box.profile_id).update(not_before=Now())
     claim = factories.claim(box)
-    profile = EmailServerProfile.objects.select_related("health").get(pk=box.profile_id)
-    outcomes.record(claim, outcome, profile, Pace(), "here", patience)
+    profile = EmailServerProfile.objects.get(pk=box.profile_id)
+    outcomes.record(claim, outcome, server_of(profile, claim.lane), Pace(), "here", patience)
     return Direction.objects.get(mailbox=box, kind="incoming")
 
 

@@ -29,7 +29,7 @@ from syncservice.mailboxes.models import (
     ServerHealth,
     VisitStatistics,
 )
-from syncservice.mailboxes.schedule import Claim
+from syncservice.mailboxes.schedule import Claim, server_of
 from syncservice.sync import outcome as outcomes
 from syncservice.sync.incoming_email import Inbox
 from syncservice.sync.visit import Budget, visit
@@ -112,10 +112,10 @@ class World:
                 self.conversations[claim.mailbox_id] += 1
                 gateway = MemoryIncoming(self.servers[claim.mailbox_id])
                 outcome = visit(gateway, Inbox(claim, 5), BUDGET, lambda: 0.0)
-                profile = EmailServerProfile.objects.select_related("health").get(
-                    pk=start.profile.pk
+                profile = EmailServerProfile.objects.get(pk=start.profile.pk)
+                outcomes.record(
+                    claim, outcome, server_of(profile, claim.lane), Pace(), "here", Patience()
                 )
-                outcomes.record(claim, outcome, profile, Pace(), "here", Patience())
         watch.watch_profiles()
         for alert in alert_mail.unsent():
             alert_mail.send(alert)

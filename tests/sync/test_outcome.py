@@ -17,6 +17,7 @@ from syncservice.mailboxes.models import (
     ServerHealth,
     VisitStatistics,
 )
+from syncservice.mailboxes.schedule import server_of
 from syncservice.sync import outcome as outcomes
 from syncservice.sync.visit import Outcome
 from tests import factories
@@ -31,8 +32,8 @@ def end(box: Mailbox, outcome: Outcome) -> Schedule:
     """Make a visit end so, and return its lane with `left`: the time until it is due again."""
     Schedule.objects.filter(mailbox=box, lane=Lane.INCOMING).update(due_at=Now())
     claim = factories.claim(box)
-    profile = EmailServerProfile.objects.select_related("health").get(pk=box.profile_id)
-    outcomes.record(claim, outcome, profile, Pace(), "here", Patience())
+    profile = EmailServerProfile.objects.get(pk=box.profile_id)
+    outcomes.record(claim, outcome, server_of(profile, claim.lane), Pace(), "here", Patience())
     return lane(box)
 
 
@@ -128,8 +129,15 @@ def test_the_rest_counts_from_the_start_of_the_visit():
     box = factories.mailbox()
     claim = factories.claim(box)
     Schedule.objects.update(started_at=Now() - timedelta(minutes=2))  # it took long
-    profile = EmailServerProfile.objects.select_related("health").get(pk=box.profile_id)
-    outcomes.record(claim, Outcome(requests=1, stored=1), profile, Pace(), "here", Patience())
+    profile = EmailServerProfile.objects.get(pk=box.profile_id)
+    outcomes.record(
+        claim,
+        Outcome(requests=1, stored=1),
+        server_of(profile, claim.lane),
+        Pace(),
+        "here",
+        Patience(),
+    )
     assert timedelta(minutes=1.9) < lane(box).left < timedelta(minutes=3)
 
 

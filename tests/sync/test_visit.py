@@ -22,7 +22,7 @@ from syncservice.mailboxes.models import (
     Schedule,
     VisitStatistics,
 )
-from syncservice.mailboxes.schedule import Claim, ClaimLost
+from syncservice.mailboxes.schedule import Claim, ClaimLost, server_of
 from syncservice.servers.gateway import Fetched, Listed
 from syncservice.sync import incoming_email
 from syncservice.sync import outcome as outcomes
@@ -61,8 +61,8 @@ def run(server, claim: Claim, budget: Budget = BUDGET) -> Outcome:
 
 
 def record(claim: Claim, outcome: Outcome, pace: Pace = Pace()) -> Rest:  # noqa: B008 # frozen
-    profile = Mailbox.objects.select_related("profile__health").get(pk=claim.mailbox_id).profile
-    return outcomes.record(claim, outcome, profile, pace, "here", Patience())
+    profile = Mailbox.objects.select_related("profile").get(pk=claim.mailbox_id).profile
+    return outcomes.record(claim, outcome, server_of(profile, claim.lane), pace, "here", Patience())
 
 
 def subjects() -> list[str]:
