@@ -110,7 +110,7 @@ def call_senders(app: Any, producer: Any) -> int:
     wanted = schedule.sendings_due(SENDERS_AHEAD)
     missing = wanted and wanted - producer.channel.client.llen(OUTGOING_ACTIVITIES)
     if missing > 0:
-        publish(app, producer, SEND_DUE, OUTGOING_ACTIVITIES, [()] * missing)
+        _publish(app, producer, SEND_DUE, OUTGOING_ACTIVITIES, [()] * missing)
     return max(missing, 0)
 
 
@@ -138,14 +138,19 @@ def dispatch(app: Any, producer: Any) -> int:
     if claimed.leases_ended:
         log.warning("lease.expired", count=claimed.leases_ended)
     try:
-        publish(app, producer, VISIT, MAILBOXES, claimed.messages)
+        publish(app, producer, claimed.messages)
     except BaseException:
         schedule.give_back(claimed.messages)
         raise
     return len(claimed.messages)
 
 
-def publish(
+def publish(app: Any, producer: Any, messages: Iterable[tuple[int, str, int]]) -> None:
+    """Publish a visit for each (mailbox, lane, fence)."""
+    _publish(app, producer, VISIT, MAILBOXES, messages)
+
+
+def _publish(
     app: Any, producer: Any, task: str, queue: str, messages: Iterable[tuple[Any, ...]]
 ) -> None:
     """Publish a message for each tuple of arguments, in one round trip to Redis.

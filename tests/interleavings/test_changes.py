@@ -105,6 +105,7 @@ CHANGES = {
     ],
     "take_over": [
         "update mailboxes_mailboxmapping",
+        "update mailboxes_outgoingemail",  # what waits leaves by no mailbox of another
         "update mailboxes_direction",
         "insert mailboxes_changerecord",
         "insert mailboxes_schedule",
@@ -125,10 +126,12 @@ CHANGES = {
             "delete alerts_itemfailure",
             "delete alerts_alert",
             "update mailboxes_changerecord",
+            "update mailboxes_outgoingemail",
             "delete mailboxes_mailboxmapping",
             "delete mailboxes_mailbox",
         ),
         "insert mailboxes_mailboxmapping",
+        "update mailboxes_outgoingemail",
         "insert mailboxes_changerecord",
         "update alerts_alert",
         "insert alerts_alert",
@@ -136,6 +139,7 @@ CHANGES = {
             "insert mailboxes_mailbox",
             "insert mailboxes_direction",
             "insert mailboxes_mailboxmapping",
+            "update mailboxes_outgoingemail",
             "insert mailboxes_schedule",
         ),
         "commit",
