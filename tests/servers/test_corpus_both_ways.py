@@ -108,6 +108,7 @@ def read(way: Way, box: Mailbox, paths: list[Path]) -> dict[str, Record]:
     found = {files[item]: record for item, record in records(box)}
     assert found.keys() == set(files.values())
     Email.objects.all().delete()
+    RemoteItem.objects.all().delete()
     DeclinedItem.objects.all().delete()
     ItemFailure.objects.all().delete()
     return found

@@ -673,7 +673,7 @@ def test_a_clear_refusal_says_whose_it_is_and_that_nothing_was_sent(
     assert_arrived_once(sender)
 
 
-@pytest.mark.parametrize("code", ["ErrorInternalServerError", "ErrorNotHeardOfYet"])
+@pytest.mark.parametrize("code", ["ErrorInternalServerError", "ErrorMailTipsDisabled"])
 def test_a_message_that_a_server_stumbles_over_stops_no_other(sender, code):
     sender.fault(CREATE, "message", code=code)
     fault = refusal(sender)
