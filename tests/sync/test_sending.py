@@ -738,3 +738,23 @@ def test_a_lane_without_email_is_never_due(ann, office):
     lane.refresh_from_db()
     assert (lane.due_at, lane.reason) == (None, schedule.NOTHING_TO_SEND)
     assert schedule.sendings_due(10) == 0
+
+
+def test_email_that_waits_keeps_no_visit_from_the_only_connection(ann):
+    Schedule.objects.filter(lane=Lane.INCOMING).update(due_at=Now())
+    profile = ann.profile
+    profile.maximum_concurrent_connections = 1
+    profile.save()
+    submitted(ann)
+    assert schedule.sendings_due(10) == 1
+    assert [lane for _, lane, _ in schedule.claim_due(10, LEASE).messages] == ["incoming"]
+
+
+def test_email_that_waits_has_a_connection_left_to_it(ann):
+    profile = ann.profile
+    profile.maximum_concurrent_connections = 3
+    profile.save()
+    others = [factories.mailbox(profile=profile) for _ in range(4)]
+    submitted(ann)
+    assert len(others) + 1 > len(schedule.claim_due(10, LEASE).messages) == 2
+    assert schedule.begin_sending(LEASE) is not None
