@@ -1,12 +1,13 @@
 """Outgoing email leaves once, in its turn, whatever happens on the way (1I, DESIGN invariant 9)."""
 
+import threading
 from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError
+from django.db import IntegrityError, connection
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -758,3 +759,32 @@ def test_email_that_waits_has_a_connection_left_to_it(ann):
     submitted(ann)
     assert len(others) + 1 > len(schedule.claim_due(10, LEASE).messages) == 2
     assert schedule.begin_sending(LEASE) is not None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_first_token_and_a_take_over_at_once_wait_for_each_other_and_no_longer():
+    """Whoever sends for the first time gets a number, while another's mailbox changes hands."""
+    boxes = [sending_mailbox(email_address=f"user-{number}@example.test") for number in range(4)]
+    letters = [(written(box), owner(box)) for box in boxes]
+    heir = User.objects.create(username="heir", email="heir@example.test")
+    failures = []
+
+    def run(work) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 # whatever it is, the test tells
+            failures.append(error)
+        finally:
+            connection.close()
+
+    def take_over() -> None:
+        for box in boxes:
+            administration.map_mailbox(box, heir, take_over=True)
+
+    works = [lambda email=email, by=by: writing.submit(email, by) for email, by in letters]
+    threads = [threading.Thread(target=run, args=[work]) for work in (*works, take_over)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
