@@ -74,11 +74,6 @@ def after(state: State, event: Event) -> State:
         raise Impossible(state, event) from None
 
 
-def sources(event: Event) -> tuple[State, ...]:
-    """Return the states in which an event can happen."""
-    return tuple(state for state, ways in _WAYS.items() if event in ways)
-
-
 class Priority(enum.IntEnum):
     """How urgent an email is (F164)."""
 

@@ -228,7 +228,13 @@ class EmailServerProfile(models.Model):
     @property
     def account_is_shared(self) -> bool:
         """Whether the server counts all mailboxes' requests against one budget."""
-        return self.login_is_shared and not self.use_impersonation
+        return self.account_is_shared_for(outgoing=False)
+
+    def account_is_shared_for(self, *, outgoing: bool) -> bool:
+        """Whether the server counts all mailboxes' requests in this direction together."""
+        own = outgoing and not self.same_settings_for_outgoing
+        impersonates = self.outgoing_use_impersonation if own else self.use_impersonation
+        return self.login_is_shared_for(outgoing=outgoing) and not impersonates
 
     @property
     def login_is_shared(self) -> bool:

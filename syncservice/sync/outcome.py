@@ -207,7 +207,7 @@ def end_with_fault(
     To be called inside `fenced`. `minimum` is the shortest rest that the profile allows.
     """
     profile = server.profile
-    login_is_shared = profile.login_is_shared_for(outgoing=schedule.lane == Lane.OUTGOING)
+    sends = schedule.lane == Lane.OUTGOING
     phase = phase_of(schedule.mailbox_id, schedule.lane)
     is_busy = fault.nature is Nature.THROTTLED
     if is_busy:
@@ -216,8 +216,8 @@ def end_with_fault(
     failures, effect = schedule.failures, Effect.NOTHING
     if concerns_server(
         fault,
-        account_is_shared=login_is_shared and not profile.use_impersonation,
-        login_is_shared=login_is_shared,
+        account_is_shared=profile.account_is_shared_for(outgoing=sends),
+        login_is_shared=profile.login_is_shared_for(outgoing=sends),
         refused=refused,
     ):
         rest = _blame_server(server, fault, begun_at, phase, minimum, patience, refused)

@@ -13,7 +13,6 @@ from syncservice.domain.sending import (
     State,
     after,
     after_fault,
-    sources,
 )
 
 RETRY = timedelta(minutes=1)
@@ -67,13 +66,6 @@ def test_what_is_sent_stays_sent():
 def test_from_everywhere_else_that_is_open_a_way_leads_to_sent():
     opened = set(State) - {State.SENT, State.CANCELED}
     assert all(State.SENT in reachable(state) for state in opened)
-
-
-def test_only_an_attempt_ends_in_sent_or_unknown_and_what_is_under_way_is_never_taken_back():
-    assert set(sources(Event.ACCEPT)) == {State.SENDING, State.UNKNOWN}
-    assert sources(Event.LOSE) == (State.SENDING,)
-    assert sources(Event.RECALL) == (State.PENDING,)
-    assert sources(Event.SUBMIT) == (State.DRAFT, State.FAILED)
 
 
 def fault(nature: Nature, scope: Scope) -> Fault:

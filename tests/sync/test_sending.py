@@ -361,6 +361,24 @@ def test_trouble_of_the_mailbox_leaves_its_email_pending(ann, office, nature):
     assert Direction.objects.get(mailbox=ann, kind="outgoing").is_enabled
 
 
+@pytest.mark.parametrize(("impersonates", "rests"), [(False, True), (True, False)])
+def test_a_busy_answer_to_a_sender_is_everybodys_who_share_its_account(
+    ann, office, impersonates, rests
+):
+    profile = ann.profile
+    profile.same_settings_for_outgoing = False
+    profile.outgoing_username, profile.outgoing_password = "sender", "pw"
+    profile.outgoing_use_impersonation = impersonates
+    profile.save()
+    bob = sending_mailbox(email_address="bob@example.test", profile=profile)
+    submitted(ann)
+    submitted(bob)
+    office.fault = fault(Nature.THROTTLED, Scope.MAILBOX)
+    send(office)
+    office.fault = None
+    assert (send(office) is None) is rests
+
+
 def test_a_server_in_trouble_is_left_alone_by_all_its_mailboxes(ann, office):
     bob = sending_mailbox(email_address="bob@example.test", profile=ann.profile)
     carl = sending_mailbox(email_address="carl@example.test")
