@@ -2,6 +2,8 @@
 
 import os
 import socket
+from collections.abc import Callable
+from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -15,9 +17,8 @@ def test_celery_setup_runs_our_app_on_our_redis(celery_setup):
     assert celery_setup.ready(control=True)
     assert celery_setup.broker.config()["url"] == os.environ["REDIS_URL"]
     name = celery_setup.worker.hostname()
-    assert celery_setup.app.control.inspect([name], timeout=60, limit=1).ping() == {
-        name: {"ok": "pong"}
-    }
+    inspect = celery_setup.app.control.inspect([name], timeout=5, limit=1)
+    assert wait_until(inspect.ping, what="the worker answers") == {name: {"ok": "pong"}}
 
 
 def test_a_worker_on_one_queue_serves_it_with_the_processes_of_that_queue(
@@ -33,8 +34,12 @@ def test_the_time_limits_of_a_task_are_those_of_its_queue(start_worker, celery_s
         "mailboxes",
         env={"MAILBOXES_SOFT_LIMIT_SECONDS": "7", "MAILBOXES_HARD_LIMIT_SECONDS": "9"},
     )
-    inspect = celery_setup_app.control.inspect([worker.hostname()], timeout=60, limit=1)
-    tasks = inspect.registered("soft_time_limit", "time_limit")[worker.hostname()]
+    answers = answered(
+        lambda inspect: inspect.registered("soft_time_limit", "time_limit"),
+        worker,
+        celery_setup_app,
+    )
+    tasks = answers[worker.hostname()]
     assert "mailboxes.visit [soft_time_limit=7.0 time_limit=9.0]" in tasks
     assert "async_operations.apply_retention [soft_time_limit=240.0 time_limit=300.0]" in tasks
 
@@ -99,8 +104,9 @@ def test_a_wrong_setting_stops_a_worker_with_one_sentence_that_names_it(run_cele
     )
 
 
-def test_celery_inspect_answers_on_the_command_line(start_worker, run_celery):
+def test_celery_inspect_answers_on_the_command_line(start_worker, run_celery, celery_setup_app):
     worker = start_worker("mailboxes", env={"MAILBOXES_CONCURRENCY": "1"})
+    queues_of(worker, celery_setup_app)  # it listens
     answer = run_celery("inspect", "active", "--destination", worker.hostname())
     assert answer.returncode == 0, answer.stderr
     assert f"{worker.hostname()}: OK" in answer.stdout
@@ -122,5 +128,15 @@ def test_flower_starts_on_the_app_and_answers(start_celery):
 
 
 def queues_of(worker: WorkerProcess, app: Celery) -> set[str]:
-    answers = app.control.inspect([worker.hostname()], timeout=60, limit=1).active_queues()
+    answers = answered(lambda inspect: inspect.active_queues(), worker, app)
     return {queue["name"] for queue in answers[worker.hostname()]}
+
+
+def answered(ask: Callable[[Any], Any], worker: WorkerProcess, app: Celery) -> Any:
+    """Ask a worker until it answers.
+
+    It is ready a moment before it listens (Redis hands a broadcast to who is subscribed, to nobody
+    else), so what is asked in between is never heard.
+    """
+    inspect = app.control.inspect([worker.hostname()], timeout=5, limit=1)
+    return wait_until(lambda: ask(inspect), what="the worker answers")
