@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from syncservice.domain.faults import Fault, FaultError
+from syncservice.domain.item_values import ItemKind, Values
 
 #: The folders that every mailbox has, as `page` names them; others go by the server's id.
 INBOX = "inbox"
@@ -143,6 +144,105 @@ class OutcomeUnknown(FaultError):
     """The server may have taken the message, or not."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedItem:
+    """An appointment, contact or task that is new or changed, with what tells which one it is."""
+
+    item_id: str
+    change_key: str
+    record_key: str = ""  # ours, which we put on it; '': none
+    categories: tuple[str, ...] = ()
+    subject: str = ""  # of a contact: its display name
+    starts_at: str | None = None  # of an appointment, "2026-03-01T09:00:00Z"
+    uid: str = ""  # of an appointment: the same in every attendee's calendar
+    addresses: tuple[str, ...] = ()  # of a contact, in lower case
+
+
+@dataclass(frozen=True, slots=True)
+class ItemPage:
+    """Some changes of one kind, and the cursor behind them."""
+
+    items: tuple[ListedItem, ...]
+    removed: tuple[str, ...]
+    cursor: str
+    is_last: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """An appointment, contact or task as it is in the mailbox."""
+
+    item_id: str
+    change_key: str
+    values: Values
+    record_key: str = ""
+    categories: tuple[str, ...] = ()
+    changed_at: datetime | None = None  # None: not told
+    uid: str = ""
+    #: Of a meeting: it was called from this mailbox; its copy is the one that counts. Also true of
+    #: an appointment without attendees.
+    is_organizer: bool = True
+    is_cancelled: bool = False  # its organizer cancelled it
+    #: Why it can't be kept in step: "recurring_task", "assigned_task"; '': it can.
+    unsupported: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NotRead:
+    """An item that the server would not give, and why; the others are not concerned."""
+
+    item_id: str
+    fault: Fault
+
+
+class Invitations(enum.Enum):
+    """Who gets a meeting message of what is written."""
+
+    NOBODY = enum.auto()
+    ALL = enum.auto()
+    CHANGED = enum.auto()  # attendees that were added or taken off
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewItem:
+    record_key: str
+    values: Values
+    categories: tuple[str, ...] = ()
+    invitations: Invitations = Invitations.NOBODY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemChange:
+    """What is to be changed of an item: some values, or what is put on it besides."""
+
+    item_id: str
+    change_key: str
+    values: Values  # the changed ones only
+    #: All values as they will be: an occurrence is found by its series, a date by its zone.
+    whole: Values
+    record_key: str | None = None  # None: it stays
+    invitations: Invitations = Invitations.NOBODY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deletion:
+    item_id: str
+    cancels: bool = False  # the attendees are told that the meeting is off
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    item_id: str
+    change_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotWritten:
+    """An item that was left as it is, and why; the others are not concerned."""
+
+    fault: Fault
+
+
 class Conversation(Protocol):
     """Some requests to the server of one mailbox; a context manager."""
 
@@ -242,7 +342,12 @@ class Outgoing(Conversation, Protocol):
 
 
 class Activities(Conversation, Protocol):
-    """The appointments, contacts and tasks of one mailbox."""
+    """The appointments, contacts and tasks of one mailbox.
+
+    What is written in one call is answered for one by one, in the order of the call; a FaultError
+    raised says that the server may have done none, some or all of it. Nobody gets a meeting message
+    but those whom `Invitations` names.
+    """
 
     def open(self) -> None:
         """Look that the three folders can be opened, or raise FaultError."""
@@ -252,3 +357,30 @@ class Activities(Conversation, Protocol):
 
     def put_stamp(self, stamp: Stamp) -> None:
         """Write it, over any other."""
+
+    def changes(self, kind: ItemKind, cursor: str, limit: int) -> ItemPage:
+        """Return at most `limit` changes behind `cursor` ('': all there is), or raise FaultError.
+
+        A fault of nature RESYNC says that the server no longer knows the cursor. Of a series, the
+        whole is listed, never an occurrence.
+        """
+
+    def read(self, kind: ItemKind, item_ids: Sequence[str]) -> Iterator[Item | NotRead | Gone]:
+        """Yield an answer for each id, or raise FaultError."""
+
+    def find(self, kind: ItemKind, record_keys: Sequence[str]) -> tuple[ListedItem, ...]:
+        """Return the items that bear one of these record keys, or raise FaultError."""
+
+    def create(self, kind: ItemKind, items: Sequence[NewItem]) -> list[Written | NotWritten]:
+        """Create items. Not safe to repeat: `find` tells what an earlier call has made."""
+
+    def update(
+        self, kind: ItemKind, changes: Sequence[ItemChange]
+    ) -> list[Written | NotWritten | Gone]:
+        """Change items that still have the change key that is named.
+
+        One that has another is left alone: NotWritten with a fault of nature CONFLICT.
+        """
+
+    def delete(self, kind: ItemKind, items: Sequence[Deletion]) -> list[Gone | NotWritten]:
+        """Move items to where a person can take them back; one that is gone already is Gone."""
