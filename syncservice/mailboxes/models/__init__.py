@@ -8,6 +8,15 @@ from syncservice.mailboxes.models.email_items import (
     TrackingFolder,
     TrackRequest,
 )
+from syncservice.mailboxes.models.items import (
+    ChangeRouting,
+    FieldSetting,
+    ItemConflict,
+    ItemLink,
+    ItemProgress,
+    JournalEntry,
+    SeenAppointment,
+)
 from syncservice.mailboxes.models.mailbox import (
     ActMethod,
     Direction,
@@ -31,13 +40,19 @@ from syncservice.mailboxes.models.schedule import FolderCursor, Schedule, VisitS
 __all__ = [
     "ActMethod",
     "ChangeRecord",
+    "ChangeRouting",
     "ConnectionTest",
     "DeclinedItem",
     "Direction",
     "Discovery",
     "EmailServerProfile",
+    "FieldSetting",
     "FolderCursor",
     "IncomingMethod",
+    "ItemConflict",
+    "ItemLink",
+    "ItemProgress",
+    "JournalEntry",
     "Lane",
     "Mailbox",
     "MailboxFolders",
@@ -47,6 +62,7 @@ __all__ = [
     "OutgoingMethod",
     "RemoteItem",
     "Schedule",
+    "SeenAppointment",
     "ServerHealth",
     "TrackRequest",
     "TrackingCategory",

@@ -140,6 +140,37 @@ class Organisation(models.Model):
         default=blocked_extensions,
         blank=True,
     )
+    three_contact_addresses = models.BooleanField(
+        _("synchronize three addresses of a contact"),
+        default=False,  # F192
+        help_text=_("Business, home and other; else the business address alone."),
+    )
+    synchronizes_attachments = models.BooleanField(
+        _("synchronize attachments of appointments"),
+        default=False,  # F191
+    )
+    propagates_cancellations = models.BooleanField(
+        _("cancel meetings in Exchange that are canceled in the CRM"),
+        default=False,  # F255
+    )
+    ignores_copied_items = models.BooleanField(
+        _("make no record of a copied item"),
+        default=True,  # F205, F259
+    )
+    tracks_from_non_organizer = models.BooleanField(
+        _("let attendees track a meeting"),
+        default=True,  # F207, F256
+    )
+    checks_scheduling_conflicts = models.BooleanField(
+        _("ask before an appointment is tracked that overlaps another"),
+        default=True,  # 3H
+    )
+    asks_above_creations = models.PositiveIntegerField(
+        _("ask before more than this are created at once"), default=500
+    )
+    asks_above_deletions = models.PositiveIntegerField(
+        _("ask before more than this are deleted at once"), default=10
+    )
     alerts_errors = models.BooleanField(_("generate alerts for errors"), default=True)
     alerts_warnings = models.BooleanField(_("generate alerts for warnings"), default=True)
     alerts_information = models.BooleanField(_("generate alerts for information"), default=True)

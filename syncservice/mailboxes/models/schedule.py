@@ -27,6 +27,8 @@ class Schedule(models.Model):
         EmailServerProfile, models.CASCADE, null=True, related_name="+", db_index=False
     )
     due_at = models.DateTimeField(null=True)
+    #: Of the lane `act`: the CRM has changes for the mailbox since then; null: none is known.
+    push_due_at = models.DateTimeField(null=True)
     fence = models.BigIntegerField(default=0)
     claimed_at = models.DateTimeField(null=True)  # null: nobody visits
     started_at = models.DateTimeField(null=True)  # null: the claim waits in the queue
@@ -54,6 +56,9 @@ class Schedule(models.Model):
                 "profile", "due_at", condition=Q(lane="outgoing"), name="sendings_by_due_at"
             ),
             models.Index("profile", "due_at", condition=~Q(claimed_at=None), name="claims"),
+            models.Index(
+                "profile", "push_due_at", condition=~Q(push_due_at=None), name="pushes_by_due_at"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -81,11 +86,12 @@ class VisitStatistics(models.Model):
     seconds = models.FloatField()
     requests = models.PositiveIntegerField()  # to the mail server
     pages = models.PositiveIntegerField()
-    stored = models.PositiveIntegerField()  # new email records
+    stored = models.PositiveIntegerField()  # new email records; of lane `act`: records written
     linked = models.PositiveIntegerField()  # items of email records that another item brought
     failed = models.PositiveIntegerField()  # item failures
     declined = models.PositiveIntegerField(db_default=0)  # they don't belong in the CRM
     sent = models.PositiveIntegerField(db_default=0)  # outgoing email that a server took
+    written = models.PositiveIntegerField(db_default=0)  # items in the mailbox, of lane `act`
     more_left = models.BooleanField()  # the budget ended before the mailbox did
     fault_code = models.CharField(max_length=100, blank=True)
     rest = models.DurationField()  # what was decided at its end, and why
