@@ -221,6 +221,7 @@ class ItemChange:
     #: All values as they will be: an occurrence is found by its series, a date by its zone.
     whole: Values
     record_key: str | None = None  # None: it stays
+    categories: tuple[str, ...] | None = None  # all that it has from now on; None: they stay
     invitations: Invitations = Invitations.NOBODY
 
 

@@ -51,8 +51,7 @@ class Migration(migrations.Migration):
                         auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
                     ),
                 ),
-                ("record_type", models.CharField(max_length=30)),
-                ("mapping", models.CharField(max_length=60)),
+                ("mapping", models.CharField(max_length=60, unique=True)),
                 ("direction", models.CharField(blank=True, max_length=12)),
                 (
                     "policy",
@@ -371,12 +370,6 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="changerouting",
             constraint=models.CheckConstraint(condition=models.Q(("pk", 1)), name="one_routing"),
-        ),
-        migrations.AddConstraint(
-            model_name="fieldsetting",
-            constraint=models.UniqueConstraint(
-                models.F("record_type"), models.F("mapping"), name="one_setting_a_mapping"
-            ),
         ),
         migrations.AddField(
             model_name="itemlink",

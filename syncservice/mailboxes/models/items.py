@@ -207,17 +207,16 @@ class FieldSetting(models.Model):
         CRM = "crm", _("the CRM")
         EXCHANGE = "exchange", _("the mailbox")
 
-    record_type = models.CharField(max_length=30)  # as `domain.field_map` names them
-    mapping = models.CharField(max_length=60)
+    mapping = models.CharField(max_length=60, unique=True)  # as `domain.field_map` names it
     direction = models.CharField(max_length=12, blank=True)  # '': the default
     policy = models.CharField(max_length=10, choices=Policy, blank=True)  # '': the default
 
     class Meta:
         verbose_name = _("field mapping")
         verbose_name_plural = _("field mappings")
-        constraints = [
-            models.UniqueConstraint("record_type", "mapping", name="one_setting_a_mapping")
-        ]
+
+    def __str__(self) -> str:
+        return self.mapping
 
 
 class ChangeRouting(models.Model):
