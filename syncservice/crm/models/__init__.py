@@ -9,6 +9,7 @@ from syncservice.crm.models.appointments import (
     AppointmentAttachment,
     AppointmentParty,
 )
+from syncservice.crm.models.changes import RecordChange
 from syncservice.crm.models.email import (
     ActivityParty,
     Attachment,
@@ -51,6 +52,7 @@ __all__ = [
     "Priority",
     "Queue",
     "QueueItem",
+    "RecordChange",
     "Regarding",
     "Task",
     "User",
