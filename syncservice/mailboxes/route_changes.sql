@@ -7,7 +7,9 @@
 -- Numbers of a sequence become visible out of order, so what counts is the transaction: those below
 -- the snapshot's xmin have all ended. Who waits for the row routes nothing twice.
 WITH routing AS (
-  SELECT id, position, pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS ended
+  -- A backup brings a position of another server's transactions: then it begins from here.
+  SELECT id, least(position, pg_snapshot_xmin(pg_current_snapshot())::text::bigint) AS position,
+         pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS ended
   FROM mailboxes_changerouting WHERE id = 1 FOR UPDATE
 ), changed AS (
   SELECT DISTINCT kind, key, owner_id FROM crm_recordchange, routing
@@ -28,7 +30,7 @@ WITH routing AS (
   WHERE mapping.ended_at IS NULL
 ), moved AS (
   UPDATE mailboxes_changerouting AS routing SET position = before.ended
-  FROM routing AS before WHERE routing.id = before.id AND routing.position <> before.ended
+  FROM routing AS before WHERE routing.id = before.id
 ), woken AS (
   UPDATE mailboxes_schedule AS schedule SET push_due_at = statement_timestamp()
   WHERE lane = 'act' AND due_at IS NOT NULL AND push_due_at IS NULL

@@ -123,8 +123,8 @@ class ItemProgress(models.Model):
     plan = models.JSONField(default=dict)
     planned_at = models.DateTimeField(null=True)
     answered_by = models.CharField(max_length=150, blank=True)  # '': nobody was asked
-    #: In the sequence of the CRM's changes; null: everything has to be compared.
-    position = models.BigIntegerField(null=True)
+    #: In the CRM's changes, as `crm.changes` says it; '': everything has to be compared.
+    position = models.TextField(blank=True)
     #: Of the filters that `position` holds for.
     filters = models.CharField(max_length=64, blank=True)
 

@@ -1,6 +1,6 @@
 """Notice what changed on either side: links become due, and the cursor moves with them."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID, uuid4
 
 from django.db.models import Q
@@ -230,16 +230,17 @@ def notice_records(book: Book, progress: ItemProgress) -> bool:
     """
     filters = book.records.filters_digest(book.user)
     with fenced(book.claim):
-        if progress.position is None or progress.filters != filters:
-            position, is_last = changes.current_position(), True
+        here = changes.current_position()
+        found = changes.changes_since(book.kind, progress.position or here, RECORDS_AT_ONCE)
+        position, is_last = found.position, found.is_last
+        deleted = {key: one for key, one in found.records.items() if one.is_deletion}
+        _notice_deleted(book, deleted)
+        if not progress.position or progress.filters != filters or not found.is_complete:
+            position, is_last = here, True
             selected = book.records.keys_selected(book.user)
             notice_keys(book, selected | set(book.links.values_list("key", flat=True)), selected)
-        else:
-            found = changes.changes_since(book.kind, progress.position, RECORDS_AT_ONCE)
-            position, is_last = found.position, found.is_last
-            _notice_deleted(book, found.deleted)
-            keys = set(found.keys)
-            notice_keys(book, keys, book.records.keys_selected(book.user, keys) if keys else set())
+        elif keys := found.records.keys() - deleted:
+            notice_keys(book, keys, book.records.keys_selected(book.user, keys))
         progress.position, progress.filters = position, filters
         ItemProgress.objects.filter(pk=progress.pk).update(position=position, filters=filters)
     return not is_last
@@ -285,12 +286,13 @@ def notice_keys(book: Book, keys: Collection[UUID], selected: Collection[UUID]) 
     )
 
 
-def _notice_deleted(book: Book, deleted: dict[UUID, dict[str, object]]) -> None:
+def _notice_deleted(book: Book, deleted: Mapping[UUID, changes.Change]) -> None:
     """Records are gone: their links are settled by what is left of them."""
     for link in book.links.filter(key__in=deleted):
-        if link.state == State.LINKED:
-            book.links.filter(pk=link.pk).update(deleted_record=deleted[link.key], due_at=Now())
-        elif link.state == State.CREATING and link.attempted_at and not link.item_id:
-            book.links.filter(pk=link.pk).update(deleted_record=deleted[link.key], due_at=Now())
+        is_made = link.state == State.CREATING and link.attempted_at is not None
+        if link.state == State.LINKED or is_made:
+            change = deleted[link.key]
+            left = {**change.facts, "owner": change.owner_id}
+            book.links.filter(pk=link.pk).update(deleted_record=left, due_at=Now(), attempts=0)
         elif link.state != State.WANTED:
             link.delete()
