@@ -13,6 +13,7 @@ from typing import Protocol, Self
 
 from syncservice.domain.faults import Fault, FaultError
 from syncservice.domain.item_values import ItemKind, Values
+from syncservice.domain.meeting import Invitations as Invitations
 
 #: The folders that every mailbox has, as `page` names them; others go by the server's id.
 INBOX = "inbox"
@@ -193,14 +194,6 @@ class NotRead:
 
     item_id: str
     fault: Fault
-
-
-class Invitations(enum.Enum):
-    """Who gets a meeting message of what is written."""
-
-    NOBODY = enum.auto()
-    ALL = enum.auto()
-    CHANGED = enum.auto()  # attendees that were added or taken off
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
