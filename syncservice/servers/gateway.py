@@ -13,7 +13,7 @@ from typing import Protocol, Self
 
 from syncservice.domain.faults import Fault, FaultError
 from syncservice.domain.item_values import ItemKind, Values
-from syncservice.domain.meeting import Invitations
+from syncservice.domain.meeting import Invitations as Invitations
 
 #: The folders that every mailbox has, as `page` names them; others go by the server's id.
 INBOX = "inbox"

@@ -4,7 +4,7 @@ An answer that is lost, or a process that dies, between any two writes leaves th
 base as it was; both sides then look changed in the same way, and what is left is written.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -44,9 +44,10 @@ class Settled:
         self.failed += other.failed
 
 
-def due_links(book: Book, limit: int) -> list[ItemLink]:
-    """Return the links that wait longest; those that were just tried and failed come later."""
-    return list(book.links.filter(due_at__lte=Now()).order_by("due_at", "pk")[:limit])
+def due_links(book: Book, limit: int, but: Collection[int] = ()) -> list[ItemLink]:
+    """Return the links that wait longest, none of `but`."""
+    due = book.links.filter(due_at__lte=Now()).exclude(pk__in=but)
+    return list(due.order_by("due_at", "pk")[:limit])
 
 
 def settle(
