@@ -55,6 +55,7 @@ class ItemLink(models.Model):
     #: The item bears our record key and our category: taking the category off unlinks it.
     is_marked = models.BooleanField(default=False)
     is_removed = models.BooleanField(default=False)  # the item left its folder
+    is_undone = models.BooleanField(default=False)  # somebody wants the item taken back
     #: What is left of a deleted record, as `crm_recordchange` keeps it; null: it is there.
     deleted_record = models.JSONField(null=True)
     #: An item may have been made for it: it is looked for before another is.

@@ -33,6 +33,9 @@ class Records(Protocol):
 
     def delete(self, record: Any) -> None: ...
 
+    def cancel(self, record: Any) -> None:
+        """Mark an appointment canceled; of other kinds, nothing is called off."""
+
     def record_type(self, record: Any) -> str:
         """Name it as `domain.field_map` does."""
 

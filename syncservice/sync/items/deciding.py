@@ -129,6 +129,8 @@ class Decider:
         if link.state == State.LINKED:
             if link.is_removed:
                 return self._removed(link, record)
+            if link.is_undone:
+                return self._undone(link)
             if record is None:
                 return self._record_deleted(link)
             return self._linked(link, record, answer)
@@ -274,7 +276,7 @@ class Decider:
             base=merged.base,
             conflicts=merged.conflicts,
         )
-        changed = self._to_write(merged.to_exchange, exchange, facts)
+        changed = dict(merged.to_exchange)
         whole = applied(exchange, changed)
         if item is not None:
             step.finally_ = {"change_key": item.change_key, "uid": item.uid or link.uid}
@@ -292,11 +294,6 @@ class Decider:
         if item is not None and not link.is_marked:
             self._mark(step, item, whole)
         return step
-
-    def _to_write(
-        self, to_exchange: Values, exchange: Values, facts: Meeting | None
-    ) -> dict[str, Any]:
-        return dict(to_exchange)
 
     def _mark(self, step: Step, item: Item, whole: Values) -> None:
         """Put our key and category on the item: so it is known again, and people see it."""
@@ -322,7 +319,13 @@ class Decider:
             facts, self._now, organizer_is_in_step=self._is_in_step(self._values[link.key])
         )
         if decided is ExchangeDeletion.CANCEL:
-            step.change_record = {"show_as": "canceled"}
+            step.cancel_record = True
+        return step
+
+    def _undone(self, link: ItemLink) -> Step:
+        """Somebody takes back that the item was made: it goes, and nobody is told by mail."""
+        step = Step(link=link, delete_item=Deletion(item_id=link.item_id))
+        step.finally_ = _left(State.DELETED) | {"is_undone": False}
         return step
 
     def _removed(self, link: ItemLink, record: Any) -> Step:

@@ -51,10 +51,10 @@ def due_links(book: Book, limit: int, but: Collection[int] = ()) -> list[ItemLin
 
 
 def settle(
-    book: Book, gateway: Activities, links: Sequence[ItemLink], clock: Callable[[], datetime]
+    book: Book, gateway: Activities, links: Sequence[ItemLink], moment: Callable[[], datetime]
 ) -> Settled:
     """Bring both sides of these links in step, or raise FaultError; ClaimLost as ever."""
-    decider = Decider(book, gateway, clock())
+    decider = Decider(book, gateway, moment())
     steps = decider.decide(links)
     done = _write_records(book, steps)
     done.add(_write_items(book, gateway, steps))
@@ -101,6 +101,12 @@ def _write_record(book: Book, step: Step) -> int:
         step.entries.append(
             _entry(book, step, Action.CHANGED_RECORD, before=changed, after=step.change_record)
         )
+        wrote = 1
+    if step.cancel_record:
+        before = dict(book.records.values(step.record, book.user))
+        book.records.cancel(step.record)
+        entry = _entry(book, step, Action.CHANGED_RECORD, before={"show_as": before["show_as"]})
+        step.entries.append(entry)
         wrote = 1
     JournalEntry.objects.bulk_create(step.entries)
     if step.drops_link and not step.writes_item:

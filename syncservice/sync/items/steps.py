@@ -22,6 +22,7 @@ class Step:
     create_record: Values | None = None
     change_record: Values = field(default_factory=dict)
     delete_record: bool = False
+    cancel_record: bool = False  # the organizer called the meeting off
     #: What the item gets; at most one is set.
     create_item: NewItem | None = None
     change_item: ItemChange | None = None
