@@ -6,6 +6,7 @@ gives back (recurrences, attendees, flags) stays a `Fragment` of XML.
 
 import base64
 import binascii
+import html
 import re
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
@@ -155,16 +156,7 @@ def plain_text(body: Body) -> str:
         return body.text
     text = re.sub(r"(?is)<(style|script|head)\b.*?</\1\s*>", "", body.text)
     text = re.sub(r"(?i)<br\s*/?>|</p\s*>|</div\s*>", "\n", text)
-    text = TAG.sub("", text)
-    for entity, character in (
-        ("&nbsp;", " "),
-        ("&lt;", "<"),
-        ("&gt;", ">"),
-        ("&quot;", '"'),
-        ("&amp;", "&"),
-    ):
-        text = text.replace(entity, character)
-    return text.strip()
+    return html.unescape(TAG.sub("", text)).replace("\xa0", " ").strip()
 
 
 def as_html(body: Body) -> str:
