@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 from syncservice.alerts.models import Alert, Severity
 from syncservice.crm.models import User
 from syncservice.domain.faults import Fault
-from syncservice.mailboxes import administration, audit, directions, schedule
+from syncservice.mailboxes import administration, audit, directions, item_questions, schedule
 from syncservice.mailboxes.models import (
     Direction,
     EmailServerProfile,
@@ -27,15 +27,27 @@ from syncservice.mailboxes.models import (
 
 #: Direction of alerts about single messages: they hold although the mailbox works.
 EMAIL = "email"
+#: Direction of questions about appointments, contacts and tasks: a visit that works ends none.
+ITEMS = "items"
 
 PARKED = "visit.parked"
 ENABLED = "mailbox.enabled"
 RECOVERED = "mailbox.recovered"
 TAKEN_OVER = "mailbox.taken_over"
 OTHER_ORGANISATION = "mailbox.other_organisation"
+FIRST_SYNCHRONIZATION = "items.first_synchronization"
+MASS_DELETION = "items.mass_deletion"
+SCHEDULING_CONFLICT = "items.scheduling_conflict"
 MAILBOXES_FAILING = "profile.mailboxes_failing"
 LOGIN_REFUSED = "profile.login_refused"
 EXCHANGE_ONLINE = "profile.exchange_online_ends"
+
+#: Whose answers the links of a mailbox keep.
+ITEM_QUESTIONS = {
+    FIRST_SYNCHRONIZATION: item_questions.Question.FIRST_SYNCHRONIZATION,
+    MASS_DELETION: item_questions.Question.MASS_DELETION,
+    SCHEDULING_CONFLICT: item_questions.Question.SCHEDULING_CONFLICT,
+}
 
 _UPSERT = """
 INSERT INTO alerts_alert (mailbox_id, profile_id, email_id, owner_id, direction, code, severity,
@@ -206,6 +218,8 @@ def answer(alert_id: int, yes: bool, actor: str) -> None:
     audit.note(actor, "question.answered", mailbox=alert.mailbox, code=alert.code, yes=yes)
     if yes and alert.code == OTHER_ORGANISATION and alert.mailbox_id is not None:
         directions.request_tests([alert.mailbox_id], actor, override_stamp=True)
+    if alert.code in ITEM_QUESTIONS and alert.mailbox_id is not None:
+        item_questions.answer(alert.mailbox_id, ITEM_QUESTIONS[alert.code], yes, actor)
 
 
 def visible_to(user: User | AnonymousUser) -> Q:

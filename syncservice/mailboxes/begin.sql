@@ -5,7 +5,8 @@
 -- %(lease)s     (interval) begins now: a visit does not pay for the queue's wait
 -- Returns fence, crashes, connections that the server bears, how long it wants to be left alone.
 UPDATE mailboxes_schedule AS schedule
-SET started_at = statement_timestamp(), due_at = statement_timestamp() + %(lease)s
+SET started_at = statement_timestamp(), push_due_at = NULL,
+    due_at = statement_timestamp() + %(lease)s
 FROM mailboxes_emailserverprofile AS profile
 JOIN mailboxes_serverhealth AS health ON health.profile_id = profile.id AND health.server = 'incoming'
 WHERE profile.id = schedule.profile_id

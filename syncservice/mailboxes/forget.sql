@@ -10,6 +10,12 @@ WITH links AS (
   DELETE FROM mailboxes_trackingcategory WHERE mailbox_id = ANY(%(mailboxes)s)
 ), hierarchy AS (
   DELETE FROM mailboxes_mailboxfolders WHERE mailbox_id = ANY(%(mailboxes)s)
+), items AS (  -- they bear our keys, and are found again by them
+  DELETE FROM mailboxes_itemlink WHERE mailbox_id = ANY(%(mailboxes)s)
+), sights AS (
+  DELETE FROM mailboxes_seenappointment WHERE mailbox_id = ANY(%(mailboxes)s)
+), progress AS (
+  DELETE FROM mailboxes_itemprogress WHERE mailbox_id = ANY(%(mailboxes)s)
 ), failures AS (
   DELETE FROM alerts_itemfailure WHERE mailbox_id = ANY(%(mailboxes)s)
 )

@@ -30,12 +30,26 @@ from syncservice.mailboxes.models import (
 log = structlog.get_logger()
 
 _BEGIN = files(__package__).joinpath("begin.sql").read_text()
+_CLAIM_PUSH = files(__package__).joinpath("claim_push.sql").read_text()
 _CLAIM_SENDING = files(__package__).joinpath("claim_sending.sql").read_text()
 _COUNT_SENDINGS = files(__package__).joinpath("count_sendings.sql").read_text()
 _CLAIM_DUE = files(__package__).joinpath("claim_due.sql").read_text()
 _FORGET = files(__package__).joinpath("forget.sql").read_text()
 _PLAN = files(__package__).joinpath("plan.sql").read_text()
+_ROUTE_CHANGES = files(__package__).joinpath("route_changes.sql").read_text()
 
+
+_IS_PUSH_DUE = """
+SELECT EXISTS (
+  SELECT FROM mailboxes_changerouting AS routing
+  JOIN crm_recordchange AS change ON change.xid >= routing.position::text::xid8
+   AND change.xid < pg_snapshot_xmin(pg_current_snapshot())
+) OR EXISTS (
+  SELECT FROM mailboxes_schedule
+  WHERE lane = 'act' AND push_due_at <= statement_timestamp() AND claimed_at IS NULL
+    AND due_at > statement_timestamp() AND failures = 0
+)
+"""
 
 #: Why a lane of outgoing email that is enabled is not due.
 NOTHING_TO_SEND = "nothing to send"
@@ -220,6 +234,36 @@ def sendings_due(most: int) -> int:
     with connection.cursor() as cursor:
         cursor.execute(_COUNT_SENDINGS, parameters)
         return min(most, int(cursor.fetchone()[0]))
+
+
+def route_changes() -> int:
+    """Let the mailboxes be pushed to whom the CRM's latest changes concern; return how many."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ROUTE_CHANGES)
+        return int(cursor.fetchone()[0])
+
+
+def is_push_due() -> bool:
+    """Whether the CRM has changes that nobody has routed, or that are to be pushed."""
+    with connection.cursor() as cursor:
+        cursor.execute(_IS_PUSH_DUE)
+        return bool(cursor.fetchone()[0])
+
+
+def begin_push(lease: timedelta) -> tuple[Begun, Rest] | None:
+    """Claim, and begin with, the mailbox that waits longest for the CRM's changes; None: none does.
+
+    Its lane rested; what is left of that is returned, to be given back by `release`.
+    """
+    parameters: dict[str, Any] = {"lease": lease}
+    with connection.cursor() as cursor:
+        cursor.execute(_CLAIM_PUSH, parameters)
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    mailbox_id, fence, connections, left, reason = row
+    begun = _begun(Claim(mailbox_id, Lane.ACT, fence), connections)
+    return begun, Rest(left, reason)
 
 
 def server_of(profile: EmailServerProfile, lane: str) -> ServerHealth:

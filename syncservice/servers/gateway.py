@@ -13,6 +13,7 @@ from typing import Protocol, Self
 
 from syncservice.domain.faults import Fault, FaultError
 from syncservice.domain.item_values import ItemKind, Values
+from syncservice.domain.meeting import Invitations as Invitations
 
 #: The folders that every mailbox has, as `page` names them; others go by the server's id.
 INBOX = "inbox"
@@ -195,14 +196,6 @@ class NotRead:
     fault: Fault
 
 
-class Invitations(enum.Enum):
-    """Who gets a meeting message of what is written."""
-
-    NOBODY = enum.auto()
-    ALL = enum.auto()
-    CHANGED = enum.auto()  # attendees that were added or taken off
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewItem:
     record_key: str
@@ -221,6 +214,7 @@ class ItemChange:
     #: All values as they will be: an occurrence is found by its series, a date by its zone.
     whole: Values
     record_key: str | None = None  # None: it stays
+    categories: tuple[str, ...] | None = None  # all that it has from now on; None: they stay
     invitations: Invitations = Invitations.NOBODY
 
 

@@ -36,7 +36,7 @@ LOOKED_AT_EVERY = timedelta(minutes=15)
 #: Messages that are marked as undeliverable in one visit: two requests each.
 MARKED_AT_ONCE = 20
 NAMES = {
-    TrackingCategory.Kind.TRACKED: "Tracked to CRM",
+    TrackingCategory.Kind.TRACKED: TRACKED,
     TrackingCategory.Kind.UNDELIVERABLE: "Tracked to CRM (Undeliverable)",
 }
 

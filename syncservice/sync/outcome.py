@@ -74,6 +74,7 @@ def record(
             linked=outcome.linked,
             failed=outcome.failed,
             declined=outcome.declined,
+            written=outcome.written,
             more_left=outcome.more_left,
             fault_code=outcome.fault.code if outcome.fault else "",
             rest=rest.length,
@@ -146,7 +147,7 @@ def _end_well(
     begun_at: datetime,
 ) -> Rest:
     health = note_success(schedule, server, begun_at) if outcome.requests else {}
-    items = outcome.stored + outcome.linked + outcome.failed
+    items = outcome.stored + outcome.linked + outcome.failed + outcome.written
     activity = Activity(schedule.recent_items, schedule.empty_visits)
     if items or not outcome.more_left:  # one that broke off says nothing about quiet
         activity = activity.after(items)

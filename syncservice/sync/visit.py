@@ -64,6 +64,7 @@ class Outcome:
     failed: int = 0
     gone: int = 0  # before they could be fetched
     declined: int = 0
+    written: int = 0  # items in the mailbox, of appointments, contacts and tasks
     bytes: int = 0
     more_left: bool = False
     fault: Fault | None = None  # None: the visit ended well

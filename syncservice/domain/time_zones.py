@@ -1,0 +1,61 @@
+"""Time zones: Windows' ids, which Exchange speaks, and IANA's names, which everybody else speaks.
+
+The table is CLDR's, as the library tzlocal keeps it up to date. A zone that nobody knows is ''
+and never a fault: one odd zone stopped whole lanes of the reference (P22, F215).
+
+Windows has one zone where IANA has several, so a name may come back as another of the same clock:
+Europe/Brussels as Europe/Paris. Names are the same zone when their `windows_id` is.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, tzinfo
+from functools import cache
+from zoneinfo import ZoneInfo, available_timezones
+
+from tzlocal.windows_tz import tz_win, win_tz
+
+#: Exchange puts it before the ids of zones that are not Windows' own: "Utc", "Custom".
+_FOREIGN = "tzone://microsoft/"
+#: No zones: the machine's own, and the one of a machine that was never set up.
+_NO_PLACES = {"localtime", "Factory"}
+
+
+def iana_name(windows_id: str) -> str:
+    """Return the IANA name of a zone as Exchange gives it; '' when nobody knows it.
+
+    An IANA name is one too: other clients of Exchange write them. A custom zone and a zone's name
+    for display, "(UTC+01:00) Amsterdam, Berlin", are not known.
+    """
+    wanted = windows_id.strip().lower().removeprefix(_FOREIGN)
+    return _windows_ids().get(wanted) or _iana_names().get(wanted, "")
+
+
+def windows_id(iana: str) -> str:
+    """Return the Windows id of an IANA name or alias; '' for one that Windows does not have."""
+    name = _known(iana)
+    return tz_win.get(name) or tz_win.get(f"Etc/{name}", "") if name else ""
+
+
+def is_known(name: str) -> bool:
+    """Tell whether an IANA name has a clock here."""
+    return bool(_known(name))
+
+
+def clock_of(name: str) -> tzinfo:
+    """Return the clock of an IANA name; UTC when nobody knows it."""
+    known = _known(name)
+    return ZoneInfo(known) if known else UTC
+
+
+def _known(name: str) -> str:
+    return _iana_names().get(name.strip().lower(), "")
+
+
+@cache
+def _windows_ids() -> Mapping[str, str]:
+    return {windows.lower(): iana for windows, iana in win_tz.items()}
+
+
+@cache
+def _iana_names() -> Mapping[str, str]:
+    return {name.lower(): name for name in available_timezones() - _NO_PLACES}

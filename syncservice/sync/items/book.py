@@ -1,0 +1,75 @@
+"""What a visit knows of one mailbox and one kind of its items."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+from uuid import UUID
+
+from syncservice.crm.models import User
+from syncservice.domain.item_values import ItemKind, Values
+from syncservice.mailboxes.models import ItemLink, Mailbox, Organisation
+from syncservice.mailboxes.schedule import Claim
+
+#: The category of tracked items, as long as the mailbox's list has no other name for it (F153).
+TRACKED = "Tracked to CRM"
+
+
+class Records(Protocol):
+    """The records of one kind, as canonical values; see `sync/item_records`."""
+
+    def keys_selected(self, user: User, among: Collection[UUID] | None = None) -> set[UUID]:
+        """Return the keys of the records that the user's filters select; `among`: of these."""
+
+    def filters_digest(self, user: User) -> str:
+        """Say in a word what the user's filters are: another word when they change."""
+
+    def load(self, keys: Iterable[UUID]) -> dict[UUID, Any]: ...
+
+    def values(self, record: Any, user: User) -> Values: ...
+
+    def create(self, values: Values, user: User, key: UUID) -> Any: ...
+
+    def apply(self, record: Any, values: Values, user: User) -> None: ...
+
+    def delete(self, record: Any) -> None: ...
+
+    def cancel(self, record: Any) -> None:
+        """Mark an appointment canceled; of other kinds, nothing is called off."""
+
+    def record_type(self, record: Any) -> str:
+        """Name it as `domain.field_map` does."""
+
+
+@dataclass(frozen=True)
+class Book:
+    """One mailbox, whose it is, and one kind of its items."""
+
+    claim: Claim
+    mailbox: Mailbox
+    user: User
+    organisation: Organisation
+    kind: ItemKind
+    records: Records
+    category: str  # '': the organisation tracks by none
+
+    @property
+    def links(self) -> Any:
+        return ItemLink.objects.filter(mailbox=self.mailbox.pk, kind=self.kind)
+
+    def record_key(self, key: UUID) -> str:
+        """What an item bears of its record: whose it is, too, for a mailbox may have seen others."""
+        return f"{self.organisation.identity}/{key}"
+
+    def key_of(self, record_key: str) -> UUID | None:
+        """Read what an item bears; None: nothing, or another organisation's."""
+        identity, _, key = record_key.partition("/")
+        if identity != str(self.organisation.identity):
+            return None
+        try:
+            return UUID(key)
+        except ValueError:
+            return None
+
+    def is_tracked(self, categories: Sequence[str]) -> bool:
+        names = {name.casefold() for name in categories}
+        return bool(self.category) and self.category.casefold() in names

@@ -1,0 +1,44 @@
+"""Ask before many records or items are deleted at once (DESIGN invariant 8)."""
+
+from datetime import timedelta
+
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from syncservice.alerts import alerts
+from syncservice.domain import guard
+from syncservice.domain.item_values import ItemKind
+from syncservice.mailboxes.models import ItemLink, JournalEntry
+from syncservice.mailboxes.schedule import fenced
+from syncservice.sync.items.book import Book
+
+Action = JournalEntry.Action
+#: Deletions of the last while count too: many visits in a row may delete a few each.
+WHILE = timedelta(hours=1)
+
+
+def hold_mass_deletion(book: Book) -> None:
+    """Hold the deletions that are due, when they are many, until somebody answers."""
+    due = book.links.filter(state=ItemLink.State.LINKED, due_at__lte=Now(), question="")
+    removed = Q(is_removed=True) if book.kind is not ItemKind.CONTACT else Q(pk=None)  # 3I
+    deleting = due.filter(removed | Q(deleted_record__isnull=False))
+    count = deleting.count()
+    if not count:
+        return
+    lately = JournalEntry.objects.filter(
+        mailbox=book.mailbox.pk,
+        kind=book.kind,
+        action__in=(Action.DELETED_RECORD, Action.DELETED_ITEM),
+        at__gt=Now() - WHILE,
+    ).count()
+    linked = book.links.filter(state=ItemLink.State.LINKED).count()
+    reason = guard.mass_deletion(
+        count + lately, linked + lately, most=book.organisation.asks_above_deletions
+    )
+    if not reason:
+        return
+    with fenced(book.claim):
+        deleting.update(question=ItemLink.Question.MASS_DELETION, answer=None, due_at=None)
+        alerts.ask(
+            book.mailbox.pk, alerts.MASS_DELETION, f"{book.kind}: {reason}", direction=alerts.ITEMS
+        )

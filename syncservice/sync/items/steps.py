@@ -1,0 +1,45 @@
+"""What is to be done about one link: decided from both sides, written by `settling`."""
+
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from syncservice.domain.faults import Fault
+from syncservice.domain.item_values import Values
+from syncservice.domain.merge import Base, Conflict
+from syncservice.mailboxes.models import ItemLink, JournalEntry
+from syncservice.servers.gateway import Deletion, Item, ItemChange, NewItem
+
+
+@dataclass(slots=True, kw_only=True)
+class Step:
+    """One link's next step: first the record is written, then the item, then that it was."""
+
+    link: ItemLink
+    record: Any = None  # None: there is none (yet)
+    item: Item | None = None  # None: it was not read
+    #: What the record gets. `create_record`: under the link's key.
+    create_record: Values | None = None
+    change_record: Values = field(default_factory=dict)
+    delete_record: bool = False
+    cancel_record: bool = False  # the organizer called the meeting off
+    #: What the item gets; at most one is set.
+    create_item: NewItem | None = None
+    change_item: ItemChange | None = None
+    delete_item: Deletion | None = None
+    #: Of the link: what holds once the record is written, and once the item is, too.
+    then: dict[str, Any] = field(default_factory=dict)
+    finally_: dict[str, Any] = field(default_factory=dict)
+    #: What both sides say once all is written; None: they are not compared.
+    base: Base | None = None
+    conflicts: tuple[Conflict, ...] = ()
+    #: The link goes, with the record's writing or the item's.
+    drops_link: bool = False
+    #: The same item is another record's: the link goes on with that one's key.
+    rekeyed: UUID | None = None
+    fault: Fault | None = None  # nothing is written, and why
+    entries: list[JournalEntry] = field(default_factory=list)  # of what is done to the record
+
+    @property
+    def writes_item(self) -> bool:
+        return any((self.create_item, self.change_item, self.delete_item))

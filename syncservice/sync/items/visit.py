@@ -1,0 +1,140 @@
+"""One visit of a mailbox's appointments, contacts and tasks; or a push of the CRM's changes."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from syncservice.domain.faults import FaultError, Nature
+from syncservice.mailboxes.models import ItemProgress
+from syncservice.servers.gateway import Activities
+from syncservice.sync.items import first, guarding, journal
+from syncservice.sync.items.book import Book
+from syncservice.sync.items.noticing import (
+    cursor_of,
+    forget_cursor,
+    notice_items,
+    notice_records,
+)
+from syncservice.sync.items.settling import due_links, settle
+from syncservice.sync.visit import Budget, Outcome
+
+#: Links of one batch: so many items are read, and written, at once.
+SETTLED_AT_ONCE = 50
+#: Exchange lists no more at once.
+MOST_CHANGES = 512
+#: A link that is due again and again within one visit waits for the next.
+MOST_TIMES = 5
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def visit_items(
+    gateway: Activities,
+    books: Sequence[Book],
+    budget: Budget,
+    clock: Callable[[], float],
+    is_stopping: Callable[[], bool] = lambda: False,
+    *,
+    only_push: bool = False,
+    moment: Callable[[], datetime] = now,
+) -> Outcome:
+    """Bring a mailbox's items in step; `clock` counts seconds. Raise ClaimLost as ever.
+
+    A fault of the server ends the visit and is part of the outcome: what was committed stays. With
+    `only_push`, the mailbox is not asked what changed in it: only the CRM's changes go there.
+    """
+    outcome = Outcome()
+    began = clock()
+
+    def is_spent() -> bool:
+        outcome.stopped = outcome.stopped or is_stopping()
+        return (
+            outcome.stopped
+            or clock() - began >= budget.duration.total_seconds()
+            or outcome.handled + outcome.written >= budget.messages
+        )
+
+    try:
+        for book in books:
+            if is_spent():
+                outcome.more_left = True
+                break
+            outcome.more_left |= _visit_kind(
+                gateway, book, outcome, is_spent, moment, only_push=only_push
+            )
+    except FaultError as error:
+        if error.fault.nature is Nature.LIMITED:
+            outcome.limit, outcome.more_left = error.fault, True
+        else:
+            outcome.fault = error.fault
+    outcome.requests = gateway.requests
+    outcome.seconds = clock() - began
+    return outcome
+
+
+def _visit_kind(
+    gateway: Activities,
+    book: Book,
+    outcome: Outcome,
+    is_spent: Callable[[], bool],
+    moment: Callable[[], datetime],
+    *,
+    only_push: bool,
+) -> bool:
+    """Bring one kind in step; True when some is left."""
+    progress, _ = ItemProgress.objects.get_or_create(mailbox_id=book.mailbox.pk, kind=book.kind)
+    if progress.first != ItemProgress.First.DONE:
+        if only_push or not first.begin(book, gateway, progress, moment()):
+            return False
+        progress.refresh_from_db()
+    elif not only_push and _pull(gateway, book, outcome, is_spent):
+        return True
+    while notice_records(book, progress):
+        if is_spent():
+            return True
+    journal.note_undoing(book)
+    guarding.hold_mass_deletion(book)
+    return _settle_due(gateway, book, outcome, is_spent, moment)
+
+
+def _pull(
+    gateway: Activities, book: Book, outcome: Outcome, is_spent: Callable[[], bool]
+) -> bool:
+    """Read what changed in the mailbox; True when some is left."""
+    cursor = cursor_of(book)
+    while True:
+        try:
+            page = gateway.changes(book.kind, cursor, MOST_CHANGES)
+        except FaultError as error:
+            if error.fault.nature is Nature.RESYNC:
+                forget_cursor(book)
+            raise
+        outcome.pages += 1
+        if page.items or page.removed or page.cursor != cursor:
+            notice_items(book, gateway, page)
+        cursor = page.cursor
+        if page.is_last:
+            return False
+        if is_spent():
+            return True
+
+
+def _settle_due(
+    gateway: Activities,
+    book: Book,
+    outcome: Outcome,
+    is_spent: Callable[[], bool],
+    moment: Callable[[], datetime],
+) -> bool:
+    times: Counter[int] = Counter()
+    while links := due_links(book, SETTLED_AT_ONCE, [pk for pk, n in times.items() if n >= MOST_TIMES]):
+        times.update(link.pk for link in links)
+        settled = settle(book, gateway, links, moment)
+        outcome.stored += settled.records
+        outcome.written += settled.items
+        outcome.failed += settled.failed
+        if is_spent():
+            return True
+    return False
