@@ -51,6 +51,15 @@ class Migration(migrations.Migration):
                     models.CharField(blank=True, max_length=64, verbose_name="time zone"),
                 ),
                 (
+                    "reminder_minutes",
+                    models.PositiveIntegerField(
+                        blank=True,
+                        default=15,
+                        null=True,
+                        verbose_name="reminder, in minutes before the start",
+                    ),
+                ),
+                (
                     "priority",
                     models.SmallIntegerField(
                         choices=[(0, "low"), (1, "normal"), (2, "high")],

@@ -17,6 +17,7 @@ from syncservice.crm.models.email import (
     Email,
     QueueItem,
 )
+from syncservice.crm.models.filters import SyncFilter
 from syncservice.crm.models.people import (
     Account,
     AutomaticRecord,
@@ -54,6 +55,7 @@ __all__ = [
     "QueueItem",
     "RecordChange",
     "Regarding",
+    "SyncFilter",
     "Task",
     "User",
 ]

@@ -48,6 +48,10 @@ class Appointment(Regarding):
     ends_at = models.DateTimeField(_("end"))
     is_all_day = models.BooleanField(_("all day"), default=False)
     time_zone = models.CharField(_("time zone"), max_length=64, blank=True)  # IANA; '': unknown
+    #: Minutes before the start; null: nobody is reminded. Only ever told to Exchange.
+    reminder_minutes = models.PositiveIntegerField(
+        _("reminder, in minutes before the start"), null=True, blank=True, default=15
+    )
     priority = models.SmallIntegerField(_("priority"), choices=Priority, default=Priority.NORMAL)
     status = models.SmallIntegerField(_("status"), choices=Status, default=Status.BUSY)
     #: Kept from Exchange until somebody sends it (F209).

@@ -5,7 +5,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 
-class TransactionId(models.Field):
+class TransactionId(models.Field):  # type: ignore[type-arg]
     """A transaction's number, which is never used twice (PostgreSQL's xid8)."""
 
     def db_type(self, connection: object) -> str:
