@@ -387,6 +387,8 @@ class MemoryActivities:
                 values |= _occurrences(change.whole)
             if change.record_key is not None:
                 item.record_key = change.record_key
+            if change.categories is not None:
+                item.categories = change.categories
             self.mailbox.change(item, values)
             self.mailbox.tell(item, before, change.invitations, by_person=False)
             return Written(item.item_id, item.change_key)

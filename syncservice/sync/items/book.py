@@ -36,6 +36,9 @@ class Records(Protocol):
     def cancel(self, record: Any) -> None:
         """Mark an appointment canceled; of other kinds, nothing is called off."""
 
+    def learn_uid(self, record: Any, uid: str) -> None:
+        """Let an appointment know how Exchange calls it in all calendars."""
+
     def record_type(self, record: Any) -> str:
         """Name it as `domain.field_map` does."""
 

@@ -6,17 +6,16 @@ base as it was; both sides then look changed in the same way, and what is left i
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import DataError, IntegrityError, transaction
-from django.db.models import F
 from django.db.models.functions import Now
 
 from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
 from syncservice.mailboxes.models import ItemConflict, ItemLink, JournalEntry
 from syncservice.mailboxes.schedule import fenced
-from syncservice.servers.gateway import Activities, Gone, Item, NotRead, NotWritten, Written
+from syncservice.servers.gateway import Activities, Gone, NotWritten, Written
 from syncservice.sync.items.book import Book
 from syncservice.sync.items.deciding import Decider
 from syncservice.sync.items.steps import Step
@@ -102,6 +101,8 @@ def _write_record(book: Book, step: Step) -> int:
             _entry(book, step, Action.CHANGED_RECORD, before=changed, after=step.change_record)
         )
         wrote = 1
+    if step.uid:
+        book.records.learn_uid(step.record, step.uid)
     if step.cancel_record:
         before = dict(book.records.values(step.record, book.user))
         book.records.cancel(step.record)
@@ -159,15 +160,21 @@ def _write_items(book: Book, gateway: Activities, steps: Sequence[Step]) -> Sett
     done = Settled()
     creating = [step for step in steps if step.create_item]
     if creating:
-        answers = gateway.create(book.kind, [step.create_item for step in creating if step.create_item])
+        answers = gateway.create(
+            book.kind, [step.create_item for step in creating if step.create_item]
+        )
         done.add(_keep(book, creating, answers))
     changing = [step for step in steps if step.change_item]
     if changing:
-        changed = gateway.update(book.kind, [step.change_item for step in changing if step.change_item])
+        changed = gateway.update(
+            book.kind, [step.change_item for step in changing if step.change_item]
+        )
         done.add(_keep(book, changing, changed))
     deleting = [step for step in steps if step.delete_item]
     if deleting:
-        deleted = gateway.delete(book.kind, [step.delete_item for step in deleting if step.delete_item])
+        deleted = gateway.delete(
+            book.kind, [step.delete_item for step in deleting if step.delete_item]
+        )
         done.add(_keep(book, deleting, deleted))
     return done
 
@@ -219,8 +226,14 @@ def _keep_written(book: Book, step: Step, answer: Written) -> None:
         entry = _entry(book, step, Action.CHANGED_ITEM, before=was, after=after) if after else None
     if entry is not None:
         entry.save()
-    keys = {"item_id": answer.item_id, "change_key": answer.change_key, "seen_key": answer.change_key}
-    _update(book, step, _agreed(book, step) | keys)
+    fields = _agreed(book, step) | {
+        "item_id": answer.item_id,
+        "change_key": answer.change_key,
+        "seen_key": "" if step.learns_uid else answer.change_key,
+    }
+    if step.learns_uid:
+        fields["due_at"] = Now()
+    _update(book, step, fields)
 
 
 def _entry(
