@@ -60,7 +60,7 @@ class Book:
         return ItemLink.objects.filter(mailbox=self.mailbox.pk, kind=self.kind)
 
     def record_key(self, key: UUID) -> str:
-        """What an item bears of its record: whose it is, too, for a mailbox may have seen others."""
+        """What an item bears of its record; whose, too, for a mailbox may have seen others."""
         return f"{self.organisation.identity}/{key}"
 
     def key_of(self, record_key: str) -> UUID | None:

@@ -240,8 +240,11 @@ class Decider:
         if item is not None and item.unsupported:
             return Step(link=link, then=_refused(item.unsupported))
         base = Base.of(link.base) if link.base is not None else None
-        exchange = item.values if item is not None else base and base.exchange
-        assert exchange is not None, "an item without a base is read"
+        if item is not None:
+            exchange = item.values
+        else:
+            assert base is not None, "an item without a base is read"
+            exchange = base.exchange
         values = self._values[link.key]
         facts = self._facts(link, record, values, exchange)
         if item is not None and item.is_cancelled and facts is not None:
@@ -470,9 +473,7 @@ class Decider:
         found = directions(RecordType(self._book.records.record_type(record)), self._settings)
         if facts is None:
             return found
-        return meeting.directions_in(
-            facts.role, found, organizer_is_in_step=self._is_in_step(values)
-        )
+        return meeting.directions_in(facts, found, organizer_is_in_step=self._is_in_step(values))
 
     def _precedence(
         self, record: Any, item: Item | None, facts: Meeting | None, values: Values

@@ -178,12 +178,15 @@ def _creation(book: Book, key: UUID) -> ItemLink:
 
 def _link(book: Book, survey: Survey) -> None:
     """Make all of it work to be done; to be called `fenced`."""
-    links = [_creation(book, key) for key in survey.creations]
     listed = {item.item_id: item for item in survey.items}
-    for item_id, key in survey.pairs.items():
-        links.append(_of_item(book, listed[item_id], key, State.LINKED, key in survey.selected))
-    for item in survey.wanted:
-        links.append(_of_item(book, item, uuid4(), State.WANTED, by_filter=False))
+    links = [_creation(book, key) for key in survey.creations]
+    links += [
+        _of_item(book, listed[item_id], key, State.LINKED, key in survey.selected)
+        for item_id, key in survey.pairs.items()
+    ]
+    links += [
+        _of_item(book, item, uuid4(), State.WANTED, by_filter=False) for item in survey.wanted
+    ]
     ItemLink.objects.bulk_create(links, batch_size=1000)
     if book.kind is ItemKind.APPOINTMENT:
         taken = {link.item_id for link in links}

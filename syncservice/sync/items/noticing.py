@@ -1,6 +1,7 @@
 """Notice what changed on either side: links become due, and the cursor moves with them."""
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 from uuid import UUID, uuid4
 
 from django.db.models.functions import Now
@@ -73,7 +74,7 @@ def move_cursor(book: Book, position: str) -> None:
 
 def _notice_known(book: Book, item: ListedItem, link: ItemLink) -> None:
     """An item of ours changed, or its change is our own (DESIGN invariant 10)."""
-    fields = {"seen_key": item.change_key, "uid": item.uid or link.uid}
+    fields: dict[str, Any] = {"seen_key": item.change_key, "uid": item.uid or link.uid}
     if link.state == State.LINKED and link.is_marked and _lost_category(book, item):
         fields |= {"state": State.UNLINKED, "due_at": None, "by_filter": False}
     elif link.state == State.UNLINKED and book.is_tracked(item.categories):
