@@ -1,6 +1,6 @@
 """Records say what they are in values, and become what values say."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from uuid import uuid4
 
 import pytest
@@ -26,6 +26,7 @@ from syncservice.domain.item_values import (
     ItemKind,
 )
 from syncservice.sync.item_records import records_of
+from tests.factories import appointment
 
 pytestmark = pytest.mark.django_db
 CONTACTS, TASKS = records_of(ItemKind.CONTACT), records_of(ItemKind.TASK)
@@ -108,13 +109,6 @@ def made(kind: ItemKind, user: User, values: dict) -> object:
 
 def said(kind: ItemKind, user: User, record: object) -> dict:
     return records_of(kind).values(record, user)
-
-
-def appointment(**fields) -> Appointment:
-    start = datetime(2026, 3, 2, 9, tzinfo=UTC)
-    return Appointment.objects.create(
-        **{"starts_at": start, "ends_at": start + timedelta(hours=1), **fields}
-    )
 
 
 @pytest.mark.parametrize(
