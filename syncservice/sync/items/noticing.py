@@ -34,7 +34,7 @@ def cursor_of(book: Book) -> str:
 def forget_cursor(book: Book) -> None:
     """List everything once more: the server no longer knows how far we were.
 
-    What was deleted meanwhile is then what is not listed.
+    What was deleted meanwhile is among what is not listed then: that is read, and found or not.
     """
     with fenced(book.claim):
         book.links.exclude(item_id="").update(is_unlisted=True)
@@ -61,7 +61,8 @@ def notice_items(book: Book, gateway: Activities, page: ItemPage) -> None:
                 _notice_stranger(book, item, kin.get(item.item_id), moved)
         _notice_removed(book.links.filter(item_id__in=page.removed))
         if page.is_last:
-            _notice_removed(book.links.filter(is_unlisted=True))
+            unlisted = book.links.filter(is_unlisted=True)
+            unlisted.update(is_unlisted=False, seen_key="", due_at=Now(), attempts=0)
         if book.kind is ItemKind.APPOINTMENT:
             _note_sights(book, page)
         move_cursor(book, page.cursor)
@@ -70,9 +71,9 @@ def notice_items(book: Book, gateway: Activities, page: ItemPage) -> None:
 def _notice_removed(links: QuerySet[ItemLink]) -> None:
     """These items left the folder."""
     linked = links.filter(state=State.LINKED)
-    linked.update(is_removed=True, is_unlisted=False, due_at=Now(), attempts=0)
+    linked.update(is_removed=True, due_at=Now(), attempts=0)
     links.filter(state__in=[State.WANTED, State.REFUSED]).delete()
-    links.exclude(state=State.LINKED).update(item_id="", is_removed=True, is_unlisted=False)
+    links.exclude(state=State.LINKED).update(item_id="", is_removed=True)
 
 
 def move_cursor(book: Book, position: str) -> None:
