@@ -1,13 +1,15 @@
 """What the server adds to items of each class, and what it refuses."""
 
+import re
 import uuid
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 from syncservice.simulator.exchange.errors import EwsError
 from syncservice.simulator.exchange.item import Item
 from syncservice.simulator.exchange.mailbox import Mailbox
 from syncservice.simulator.exchange.moments import now, read_moment, write_moment, zone
-from syncservice.simulator.exchange.values import Fragment, Value
+from syncservice.simulator.exchange.recurrence import series_of
+from syncservice.simulator.exchange.values import Fragment, Value, zone_id
 
 LONGEST_APPOINTMENT = timedelta(days=5 * 366)
 #: Element -> the start of the class of the folders it may be created in, and the refusal.
@@ -42,6 +44,7 @@ def complete_new(item: Item, mailbox: Mailbox) -> None:
         values["Organizer"] = (mailbox.owner,)
         check_times(values)
         align_all_day(values)
+        settle_series(values, {})
     elif item.element == "Contact":
         parts = filter(None, (text(values, "GivenName"), text(values, "Surname")))
         name = " ".join(parts) or text(values, "CompanyName")
@@ -84,9 +87,7 @@ def align_all_day(values: Values) -> None:
     """Stretch an all-day event to midnights of its zone."""
     if text(values, "IsAllDayEvent") != "true":
         return
-    definition = values.get("StartTimeZone")
-    name = definition.xml.split('"')[1] if isinstance(definition, Fragment) else "UTC"
-    local = zone(name) or zone("UTC")
+    local = zone(zone_id(values.get("StartTimeZone"))) or UTC
     start = read_moment(text(values, "Start")).astimezone(local)
     end = read_moment(text(values, "End")).astimezone(local)
     first = start.replace(hour=0, minute=0, second=0)
@@ -94,6 +95,30 @@ def align_all_day(values: Values) -> None:
     if last < end or last == first:
         last += timedelta(days=1)  # local midnight again, whatever the clocks do
     values["Start"], values["End"] = write_moment(first), write_moment(last)
+
+
+def settle_series(values: Values, before: Values) -> None:
+    """Let the master of a series stand at its first occurrence, or refuse its recurrence.
+
+    `before` is what it was; empty for a new one. A master that is moved alone takes its series with
+    it.
+    """
+    recurrence = values.get("Recurrence")
+    if isinstance(recurrence, Fragment) and recurrence == before.get("Recurrence"):
+        local = zone(zone_id(values.get("StartTimeZone"))) or UTC
+        was, is_now = (
+            read_moment(text(one, "Start")).astimezone(local).date() for one in (before, values)
+        )
+        if was != is_now:
+            xml = re.sub("<t:StartDate>[^<]*", f"<t:StartDate>{is_now}", recurrence.xml)
+            values["Recurrence"] = Fragment(xml)
+    series = series_of(values)
+    if series is None:
+        return
+    first = next(series.slots(), None)
+    if first is None:
+        raise EwsError("ErrorRecurrenceHasNoOccurrence")
+    values |= {"Start": write_moment(first.start), "End": write_moment(first.end)}
 
 
 def follow_task(values: dict[str, Value], name: str) -> None:

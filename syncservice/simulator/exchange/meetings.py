@@ -16,6 +16,7 @@ from syncservice.simulator.exchange.folder import Folder
 from syncservice.simulator.exchange.item import Item
 from syncservice.simulator.exchange.mailbox import Mailbox
 from syncservice.simulator.exchange.moments import now, write_moment
+from syncservice.simulator.exchange.occurrences import original
 from syncservice.simulator.exchange.store import MeetingMessage, Store
 from syncservice.simulator.exchange.values import Address, Attendee, Body, Fragment, Value
 
@@ -24,7 +25,7 @@ Values = dict[str, Value]
 #: What an attendee gets of the organizer's appointment.
 SHARED = schema.names("""
     Subject Body Location Start End IsAllDayEvent Importance Sensitivity UID StartTimeZone
-    EndTimeZone Recurrence IsRecurring CalendarItemType RecurrenceId OriginalStart Organizer
+    EndTimeZone Recurrence RecurrenceId OriginalStart Organizer
     RequiredAttendees OptionalAttendees AppointmentSequenceNumber IsResponseRequested
     AllowNewTimeProposal ReminderIsSet ReminderMinutesBeforeStart
     """)
@@ -277,7 +278,7 @@ def deliver(target: Mailbox, message: Item) -> Item:
         versions={},
         rendered={},
     )
-    copy = appointment(target, message.text("UID"))
+    copy = copy_in(target, message)
     if copy is not None:
         written = f'<t:AssociatedCalendarItemId Id="{copy.id}" ChangeKey="{copy.change_key}"/>'
         mine.values["AssociatedCalendarItemId"] = Fragment(written)
@@ -322,8 +323,12 @@ def appointment(mailbox: Mailbox, uid: str) -> Item | None:
 
 
 def copy_in(mailbox: Mailbox, item: Item) -> Item | None:
-    """What the mailbox has of another's appointment; None: nothing."""
-    return appointment(mailbox, item.text("UID"))
+    """What the mailbox has of another's appointment or occurrence; None: nothing."""
+    found = appointment(mailbox, item.text("UID"))
+    start = item.text("RecurrenceId")
+    if found is None or not start or found.get("Recurrence") is None:
+        return found
+    return original(found, start)
 
 
 def intended_status(item: Item) -> str:
@@ -351,6 +356,11 @@ def put_into_calendar(target: Mailbox, item: Item) -> None:
     if copy is None:
         values = {key: value for key, value in unanswered.items() if value is not None}
         new = Item("CalendarItem", {"ItemClass": "IPM.Appointment", **told, **received, **values})
+        new.exceptions = {
+            index: {key: value for key, value in own.items() if key in SHARED}
+            for index, own in item.exceptions.items()
+        }
+        new.dropped = set(item.dropped)
         new.attachments = [replace(one, id="", number=0) for one in item.all_attachments()]
         target.add(new, target.well_known["calendar"])
         return
@@ -358,18 +368,25 @@ def put_into_calendar(target: Mailbox, item: Item) -> None:
     changes |= received
     if copy.is_set("IsCancelled") or any(told.get(key) != copy.get(key) for key in TIMES):
         changes |= unanswered
+        copy.exceptions, copy.dropped = {}, set(item.dropped)
     target.set(copy, changes)
 
 
-def requests_in(mailbox: Mailbox, uid: str) -> list[Item]:
-    """The requests about an appointment that wait in the Inbox."""
+def requests_in(mailbox: Mailbox, item: Item) -> list[Item]:
+    """The requests about an appointment or occurrence that wait in the Inbox."""
     inbox = mailbox.well_known["inbox"].items.values()
-    return [one for one in inbox if one.element == "MeetingRequest" and one.text("UID") == uid]
+    return [
+        one
+        for one in inbox
+        if one.element == "MeetingRequest"
+        and one.text("UID") == item.text("UID")
+        and one.text("RecurrenceId") == item.text("RecurrenceId")
+    ]
 
 
 def outdate_requests(mailbox: Mailbox, item: Item) -> None:
     """Mark the requests that a newer message is about to replace."""
-    for request in requests_in(mailbox, item.text("UID")):
+    for request in requests_in(mailbox, item):
         mailbox.set(request, {"IsOutOfDate": "true"})
 
 
@@ -405,10 +422,13 @@ def answer(
         message = tell_organizer(store, mailbox.owner, item, kind, body)
         keep_copy(mailbox, message, sending, folder)
     trash = mailbox.well_known["deleteditems"]
-    left = [mailbox.move(one, trash) for one in requests_in(mailbox, item.text("UID"))]
-    if response == "Decline":
+    left = [mailbox.move(one, trash) for one in requests_in(mailbox, item)]
+    if response != "Decline":
+        return [*left, item]
+    if item.master is None:
         return [*left, mailbox.move(item, trash)]
-    return [*left, item]
+    mailbox.delete(item, "MoveToDeletedItems")
+    return [*left, item.master]
 
 
 def tell_organizer(

@@ -206,7 +206,8 @@ FIXED_AFTER_SENDING = names("""
 NOT_IN_LISTS = names("""
     MimeContent Body UniqueBody NormalizedBody TextBody Attachments InternetMessageHeaders
     ResponseObjects ToRecipients CcRecipients BccRecipients ReplyTo RequiredAttendees
-    OptionalAttendees Resources
+    OptionalAttendees Resources Recurrence FirstOccurrence LastOccurrence ModifiedOccurrences
+    DeletedOccurrences
     """)
 DEFAULT_SHAPE = {
     "Item": names("ItemId Subject Body Attachments HasAttachments"),

@@ -140,6 +140,17 @@ def read_bytes(text: str, code: str) -> bytes:
         raise EwsError(code) from error
 
 
+def zone_definition(name: str, windows_id: str) -> Fragment:
+    """A StartTimeZone or EndTimeZone."""
+    text = escape(windows_id)
+    return Fragment(f'<t:{name} Id="{text}" Name="{text}"/>')
+
+
+def zone_id(definition: Value | None) -> str:
+    """The Windows id within a StartTimeZone or EndTimeZone; UTC if there is none."""
+    return definition.xml.split('"')[1] if isinstance(definition, Fragment) else "UTC"
+
+
 def write_value(name: str, value: Value) -> str:
     """The element of a property."""
     if isinstance(value, str):

@@ -9,9 +9,9 @@ from syncservice.simulator.exchange.markup import Element, M, T, local
 from syncservice.simulator.exchange.meetings import (
     Sending,
     answer,
-    appointment,
     cancel_for_all,
     canceled,
+    copy_in,
     is_organizer,
     put_into_calendar,
 )
@@ -48,9 +48,9 @@ def meeting_of(context: Context, element: Element) -> tuple[Mailbox, Item]:
         raise EwsError("ErrorInvalidOperation", "Only meetings are answered.")
     if named.is_set("IsOutOfDate"):
         raise EwsError("ErrorCalendarMeetingRequestIsOutOfDate")
-    if appointment(mailbox, named.text("UID")) is None:
+    if copy_in(mailbox, named) is None:
         put_into_calendar(mailbox, named)
-    found = appointment(mailbox, named.text("UID"))
+    found = copy_in(mailbox, named)
     if found is None:
         raise EwsError("ErrorItemNotFound")
     return mailbox, found

@@ -3,12 +3,17 @@
 from dataclasses import dataclass, field
 
 from syncservice.simulator.exchange import derived, schema
-from syncservice.simulator.exchange.class_rules import align_all_day, check_times, follow_task
+from syncservice.simulator.exchange.class_rules import (
+    align_all_day,
+    check_times,
+    follow_task,
+    settle_series,
+)
 from syncservice.simulator.exchange.context import Context, attribute, required_children
 from syncservice.simulator.exchange.errors import EwsError
 from syncservice.simulator.exchange.item import Item
 from syncservice.simulator.exchange.item_reader import read_property, zone_of
-from syncservice.simulator.exchange.mailbox import Mailbox
+from syncservice.simulator.exchange.mailbox import OF_THE_SERIES, Mailbox
 from syncservice.simulator.exchange.markup import Element, M, T, children, local
 from syncservice.simulator.exchange.meetings import (
     Sending,
@@ -28,6 +33,8 @@ CANCELLATIONS = (
     "SendToAllAndSaveCopy",
     "SendToChangedAndSaveCopy",
 )
+#: A change of these makes it another series, with none of the exceptions of the old one.
+OF_A_SERIES = frozenset(["Recurrence", "Start", "End", "StartTimeZone"])
 ACTIONS = ("SetItemField", "AppendToItemField", "DeleteItemField")
 
 
@@ -58,6 +65,7 @@ def update_item(context: Context) -> str:
         if item.element == "CalendarItem":
             check_times(draft.values)
             align_all_day(draft.values)
+            settle_series(draft.values, before)
             if is_organizer(mailbox, item):
                 settle_meeting(draft.values, before, sending)
         save(mailbox, item, draft)
@@ -101,6 +109,8 @@ def save(mailbox: Mailbox, item: Item, draft: "Draft") -> None:
         for key in {*draft.values, *item.values}
         if draft.values.get(key) != item.values.get(key)
     }
+    if item.get("Recurrence") is not None and changes.keys() & OF_A_SERIES:
+        item.exceptions, item.dropped = {}, set()
     mailbox.set(item, changes)
 
 
@@ -148,6 +158,8 @@ class Draft:
     def check_writable(self, key: str, action: str) -> None:
         """Refuse what is the server's own, or settled by sending."""
         was_sent = self.item.element in schema.MESSAGES and not self.item.is_set("IsDraft")
+        if self.item.master is not None and key in OF_THE_SERIES:
+            raise EwsError(f"ErrorInvalidProperty{action}")
         if key in schema.READ_ONLY or (was_sent and key in schema.FIXED_AFTER_SENDING):
             raise EwsError(f"ErrorInvalidProperty{action}")
 
