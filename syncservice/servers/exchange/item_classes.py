@@ -9,8 +9,24 @@ from dataclasses import dataclass
 
 from syncservice.domain.item_values import VALUES, ItemKind, Values
 from syncservice.servers.exchange.answers import categories_in
+from syncservice.servers.exchange.calendar_fields import (
+    CALENDAR_FACTS,
+    CALENDAR_FIELDS,
+    IS_CANCELLED,
+    START,
+    UID,
+    is_organizer,
+    own_response,
+)
 from syncservice.servers.exchange.contact_fields import CONTACT_FIELDS, DISPLAY_NAME, EMAILS
-from syncservice.servers.exchange.fields import SUBJECT, Field, moment_in, text_at, written_moment
+from syncservice.servers.exchange.fields import (
+    SUBJECT,
+    Field,
+    is_true,
+    moment_in,
+    text_at,
+    written_moment,
+)
 from syncservice.servers.exchange.properties import (
     Element,
     Plain,
@@ -104,6 +120,21 @@ CLASSES: Mapping[ItemKind, ItemClass] = {
         read=TASK_CONDITION,
         unsupported=unsupported,
     ),
+    ItemKind.APPOINTMENT: ItemClass(
+        kind=ItemKind.APPOINTMENT,
+        tag="CalendarItem",
+        folder="calendar",
+        fields=CALENDAR_FIELDS,
+        order=(
+            *_ORDER,
+            *("Start", "End", "IsAllDayEvent", "LegacyFreeBusyStatus", "Location"),
+            *("RequiredAttendees", "OptionalAttendees", "Recurrence", "StartTimeZone"),
+            "EndTimeZone",
+        ),
+        title=SUBJECT.properties[0],
+        listed=(START, UID),
+        read=CALENDAR_FACTS,
+    ),
 }
 
 
@@ -116,22 +147,28 @@ def listed_item(kind: ItemClass, element: Element) -> ListedItem:
         record_key=text_at(element, RECORD_KEY),
         categories=categories_in(element),
         subject=text_at(element, kind.title),
-        starts_at=written_moment(element.findtext(named("Start")) or ""),
-        uid=element.findtext(named("UID")) or "",
+        starts_at=written_moment(text_at(element, START)),
+        uid=text_at(element, UID),
         addresses=tuple(filter(None, (text_at(element, one).lower() for one in EMAILS))),
     )
 
 
-def item(kind: ItemClass, element: Element) -> Item:
-    """Read an item's element that has `properties_read`."""
+def item(kind: ItemClass, element: Element, owner: str) -> Item:
+    """Read an item's element that has `properties_read`; `owner` is the mailbox's address."""
     item_id, change_key = ids_of(element)
+    values = {field.name: field.read(element) for field in kind.fields}
+    if owner in values.get("responses", ()) and not is_organizer(element):
+        values["responses"][owner] = own_response(element)
     return Item(
         item_id=item_id,
         change_key=change_key,
-        values={field.name: field.read(element) for field in kind.fields},
+        values=values,
         record_key=text_at(element, RECORD_KEY),
         categories=categories_in(element),
         changed_at=moment_in(text_at(element, _CHANGED_AT)),
+        uid=text_at(element, UID),
+        is_organizer=is_organizer(element),
+        is_cancelled=is_true(element, IS_CANCELLED),
         unsupported=kind.unsupported(element),
     )
 
