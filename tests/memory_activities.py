@@ -228,6 +228,9 @@ class MemoryMailbox:
     def change(self, item: MemoryItem, values: Values) -> None:
         had_time = item.values.get("time"), item.values.get("recurrence")
         _put(item.values, deepcopy(dict(values)))
+        for name in {"required", "optional"} & values.keys():
+            people = {one["address"].lower(): one["name"] for one in values[name]}
+            item.values[name] = [{"address": one, "name": people[one]} for one in sorted(people)]
         if item.kind is ItemKind.TASK:
             _complete(item.values, values, self.exchange.now)
         if item.kind is ItemKind.APPOINTMENT and item.is_organizer:

@@ -14,6 +14,7 @@ from syncservice.servers.exchange.conversation import ExchangeServer
 from syncservice.servers.gateway import (
     Activities,
     Deletion,
+    Invitations,
     Item,
     ItemChange,
     NewItem,
@@ -136,16 +137,28 @@ def _owner(login: Callable[[], Activities]) -> tuple[Callable[..., str], Callabl
     return add, edit, remove
 
 
-def new(kind: ItemKind, key: str = "", categories: tuple[str, ...] = (), **values) -> NewItem:
-    return NewItem(record_key=key, values={**LEAST[kind], **values}, categories=categories)
+def new(
+    kind: ItemKind,
+    key: str = "",
+    categories: tuple[str, ...] = (),
+    invitations: Invitations = Invitations.NOBODY,
+    **values,
+) -> NewItem:
+    return NewItem(
+        record_key=key,
+        values={**LEAST[kind], **values},
+        categories=categories,
+        invitations=invitations,
+    )
 
 
-def change(item: Item, **values) -> ItemChange:
+def change(item: Item, invitations: Invitations = Invitations.NOBODY, **values) -> ItemChange:
     return ItemChange(
         item_id=item.item_id,
         change_key=item.change_key,
         values=values,
         whole={**item.values, **values},
+        invitations=invitations,
     )
 
 
@@ -153,3 +166,8 @@ def read(gateway: Activities, kind: ItemKind, item_id: str) -> Item:
     (item,) = gateway.read(kind, [item_id])
     assert isinstance(item, Item)
     return item
+
+
+def said(item: Item) -> Values:
+    """Return an item's values but the one that no client gives it."""
+    return {**item.values, "organizer": None} if "organizer" in item.values else item.values

@@ -28,6 +28,7 @@ from tests.contracts.activity_worlds import (
     change,
     new,
     read,
+    said,
 )
 
 
@@ -140,11 +141,6 @@ KINDS = pytest.mark.parametrize("kind", ItemKind)
 EVERY_VALUE = pytest.mark.parametrize(
     ("kind", "name"), [(kind, name) for kind, full in FULL.items() for name in full]
 )
-
-
-def said(item: Item) -> Values:
-    """Return an item's values but the one that no client gives it."""
-    return {**item.values, "organizer": None} if "organizer" in item.values else item.values
 
 
 def test_every_value_has_a_sample():
