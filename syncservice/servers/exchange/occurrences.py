@@ -179,7 +179,7 @@ class _Change:
 
     target: _Target
     item_id: Element
-    settings: tuple[tuple[Property, str | None], ...] = ()  # (): it is to be deleted
+    settings: tuple[tuple[Property, str], ...] = ()  # (): it is to be deleted
 
 
 def write_occurrences(requests: ItemRequests, series: Sequence[Series]) -> dict[str, Fault]:
@@ -230,7 +230,7 @@ def _changes(target: _Target, element: Element) -> Iterator[_Change]:
         return
     found, wanted = _found(element), {**target.usual, **(target.wanted or {})}
     settings = tuple(
-        (at, sendable(wanted[name]) or None)
+        (at, sendable(wanted[name]))  # '' too: what an exception lacks, its series has
         for name, at in zip(("start", "end", "subject", "location"), _OWN, strict=True)
         if found[name] != wanted[name]
     )
