@@ -24,7 +24,7 @@ from syncservice.servers.exchange.fields import (
     text_at,
     written_moment,
 )
-from syncservice.servers.exchange.properties import Element, Plain, Property, Setting, named
+from syncservice.servers.exchange.properties import Element, Parts, Plain, Property, Setting, named
 from syncservice.servers.exchange.series import element_of, recurrence_of
 
 START, END = Plain("calendar:Start"), Plain("calendar:End")
@@ -45,9 +45,9 @@ _HALF_DAY, _DAY = timedelta(hours=12), timedelta(days=1)
 
 
 def _time() -> Field:
-    def read(item: Element) -> Value:
+    def read(item: Parts) -> Value:
         start, end = (written_moment(text_at(item, at)) for at in (START, END))
-        zone = _START_ZONE.find(item)
+        zone = item.get(_START_ZONE.place)
         return start and {
             "start": start,
             "end": end or start,
@@ -78,15 +78,15 @@ def _midnight(text: str) -> str:
 
 
 def _organizer() -> Field:
-    def read(item: Element) -> Value:
-        found = _ORGANIZER.find(item)
+    def read(item: Parts) -> Value:
+        found = item.get(_ORGANIZER.place)
         return _person(found) if found is not None and _address(found) else None
 
     return Field("organizer", (_ORGANIZER,), read, lambda _: ())
 
 
 def _attendees(name: str, at: Plain) -> Field:
-    def read(item: Element) -> Value:
+    def read(item: Parts) -> Value:
         people = {_address(one): _person(one) for one in _listed(item, at)}
         return [people[address] for address in sorted(people) if address]
 
@@ -107,7 +107,7 @@ def _attendees(name: str, at: Plain) -> Field:
 
 
 def _responses() -> Field:
-    def read(item: Element) -> Value:
+    def read(item: Parts) -> Value:
         return {
             _address(one): _RESPONSES.get(one.findtext(named("ResponseType")) or "", "none")
             for at in (_REQUIRED, _OPTIONAL)
@@ -118,17 +118,17 @@ def _responses() -> Field:
     return Field("responses", (_REQUIRED, _OPTIONAL), read, lambda _: ())
 
 
-def own_response(item: Element) -> str:
+def own_response(item: Parts) -> str:
     """Read what the mailbox's owner answered to somebody else's meeting."""
     return _RESPONSES.get(text_at(item, MY_RESPONSE), "none")
 
 
-def is_organizer(item: Element) -> bool:
+def is_organizer(item: Parts) -> bool:
     return not is_true(item, IS_MEETING) or text_at(item, MY_RESPONSE) == "Organizer"
 
 
-def _listed(item: Element, at: Plain) -> Iterator[Element]:
-    yield from item.iterfind(f"{named(at.top)}/{named('Attendee')}")
+def _listed(item: Parts, at: Plain) -> Iterator[Element]:
+    yield from item.get(at.place, ())
 
 
 def _address(holder: Element) -> str:
@@ -143,7 +143,7 @@ def _person(holder: Element) -> Mapping[str, Value]:
 
 
 def _reminder() -> Field:
-    def read(item: Element) -> Value:
+    def read(item: Parts) -> Value:
         minutes = text_at(item, _MINUTES)
         return int(minutes) if is_true(item, _REMINDS) and minutes else None
 
@@ -156,8 +156,8 @@ def _reminder() -> Field:
 
 
 def _recurrence() -> Field:
-    def read(item: Element) -> Value:
-        found = _RECURRENCE.find(item)
+    def read(item: Parts) -> Value:
+        found = item.get(_RECURRENCE.place)
         return recurrence_of(found).as_value() if found is not None else None
 
     def settings(value: Value) -> Iterator[Setting]:

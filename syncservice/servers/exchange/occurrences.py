@@ -28,7 +28,7 @@ from syncservice.servers.exchange.calendar_fields import (
 )
 from syncservice.servers.exchange.fields import SUBJECT, moment_in, text_at, written_moment
 from syncservice.servers.exchange.item_requests import ITEM_GONE, ItemRequests
-from syncservice.servers.exchange.properties import Element, Plain, Property, named
+from syncservice.servers.exchange.properties import Element, Plain, Property, named, parts_of
 from syncservice.servers.gateway import Item, NotRead
 
 _SUBJECT = SUBJECT.properties[0]
@@ -95,7 +95,7 @@ def _days(
 ) -> Iterator[tuple[Element, date]]:
     """Return what a series lists, each with the date on which the series has it."""
     time, recurrence = values.get("time"), values.get("recurrence")
-    listed = at.find(element)
+    listed = element.find(named(at.top))
     if listed is None or not time or not recurrence:
         return
     zone = time["zone"]
@@ -117,11 +117,12 @@ def _differences(values: Values, day: date, element: Element) -> dict[str, str]:
 
 def _found(element: Element) -> dict[str, str]:
     """Read what an occurrence says of itself."""
+    parts = parts_of(element)
     return {
-        "start": written_moment(text_at(element, START)) or "",
-        "end": written_moment(text_at(element, END)) or "",
-        "subject": text_at(element, _SUBJECT),
-        "location": text_at(element, LOCATION),
+        "start": written_moment(text_at(parts, START)) or "",
+        "end": written_moment(text_at(parts, END)) or "",
+        "subject": text_at(parts, _SUBJECT),
+        "location": text_at(parts, LOCATION),
     }
 
 
