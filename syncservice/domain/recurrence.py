@@ -109,8 +109,9 @@ class Recurrence:
             raise ValueError("The weekdays of a recurrence are a list.")  # noqa: TRY004
         given["pattern"] = Pattern(given["pattern"])
         given["weekdays"] = tuple(given.get("weekdays", []))
-        for name in {"starts_on", "ends_on"} & ({"starts_on"} | given.keys()):
-            given[name] = _date_said(name, given.get(name))
+        given["starts_on"] = _date_said("starts_on", given.get("starts_on"))
+        if "ends_on" in given:
+            given["ends_on"] = _date_said("ends_on", given["ends_on"])
         return cls(**given)
 
     def as_value(self) -> dict[str, Value]:

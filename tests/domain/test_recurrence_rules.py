@@ -423,6 +423,11 @@ def daily(starts_on: str, **range_: Any) -> Recurrence:
         "2026-03-28T23:00Z 2026-03-29T23:00Z",
         "2026-03-29T23:00Z 2026-03-30T23:00Z",
     ]),
+    # It is no other date of the same day, so the time is not the first one's: only its hours count.
+    ("", "2026-04-28", False, "2026-03-27T23:00Z 2026-03-28T00:00Z", [
+        "2026-04-28T23:00Z 2026-04-29T00:00Z",
+        "2026-04-29T23:00Z 2026-04-30T00:00Z",
+    ]),
     ("Mars/Olympus_Mons", "2026-03-28", False, "2026-03-28T09:00Z 2026-03-28T10:00Z", [
         "2026-03-28T09:00Z 2026-03-28T10:00Z",
         "2026-03-29T09:00Z 2026-03-29T10:00Z",
@@ -469,8 +474,22 @@ def test_an_endless_series_is_never_over_and_far_dates_are_near() -> None:
     assert later.on == date(4000, 3, 6)
     assert occurrence_on(endless, MORNING, "Europe/Amsterdam", date(4000, 3, 6)) == later
     assert occurrence_on(endless, MORNING, "Europe/Amsterdam", date(4000, 3, 13)) is None
-    for impossible in (date.min, date(2026, 3, 1), date.max):
-        assert occurrence_on(endless, MORNING, "Europe/Amsterdam", impossible) is None
+
+
+@pytest.mark.parametrize("pattern", list(Pattern))
+def test_dates_that_exchange_does_not_have_are_no_dates_of_a_series(pattern: Pattern) -> None:
+    """Such as mark "always" and "never" elsewhere: the ends of Python's calendar."""
+    series = Recurrence(
+        pattern=pattern,
+        starts_on=date(2026, 3, 2),
+        weekdays=("day",),
+        nth="last",
+        day=31,
+        month=12,
+    )
+
+    for impossible in (date.min, date(2026, 3, 1), date(4500, 9, 1), date.max):
+        assert occurrence_on(series, MORNING, "Europe/Amsterdam", impossible) is None
 
 
 @pytest.mark.parametrize(("moment", "index"), [
