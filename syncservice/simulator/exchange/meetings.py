@@ -18,9 +18,7 @@ from syncservice.simulator.exchange.mailbox import Mailbox
 from syncservice.simulator.exchange.moments import now, write_moment
 from syncservice.simulator.exchange.occurrences import original
 from syncservice.simulator.exchange.store import MeetingMessage, Store
-from syncservice.simulator.exchange.values import Address, Attendee, Body, Fragment, Value
-
-Values = dict[str, Value]
+from syncservice.simulator.exchange.values import Address, Attendee, Body, Fragment, Value, Values
 
 #: What an attendee gets of the organizer's appointment.
 SHARED = schema.names("""
