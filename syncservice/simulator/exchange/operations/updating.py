@@ -15,12 +15,8 @@ from syncservice.simulator.exchange.item import Item
 from syncservice.simulator.exchange.item_reader import read_property, zone_of
 from syncservice.simulator.exchange.mailbox import OF_THE_SERIES, Mailbox
 from syncservice.simulator.exchange.markup import Element, M, T, children, local
-from syncservice.simulator.exchange.meetings import (
-    Sending,
-    is_organizer,
-    settle_meeting,
-    tell_change,
-)
+from syncservice.simulator.exchange.meeting_mail import Sending
+from syncservice.simulator.exchange.meetings import is_organizer, settle_meeting, tell_change
 from syncservice.simulator.exchange.operations.creating import DISPOSITIONS, choice
 from syncservice.simulator.exchange.paths import ExtendedPath, read_path
 from syncservice.simulator.exchange.task_rules import (
