@@ -12,7 +12,6 @@ from exchangelib import (
     EWSDateTime,
     EWSTimeZone,
     Mailbox,
-    Task,
 )
 from exchangelib.errors import (
     ErrorCalendarCannotMoveOrCopyOccurrence,
@@ -30,7 +29,6 @@ from exchangelib.recurrence import (
     Recurrence,
     RelativeMonthlyPattern,
     RelativeYearlyPattern,
-    TaskRecurrence,
     WeeklyPattern,
 )
 
@@ -510,17 +508,3 @@ def test_a_series_is_written_as_icalendar(alice: Account, ask: Ask) -> None:
     assert "EXDATE;TZID=W. Europe Standard Time:20260302T090000" in lines
     assert "RECURRENCE-ID;TZID=W. Europe Standard Time:20260309T090000" in lines
     assert lines.count("BEGIN:VEVENT") == 2
-
-
-def test_a_task_keeps_its_recurrence(alice: Account) -> None:
-    task = Task(
-        account=alice,
-        folder=alice.tasks,
-        subject="Report",
-        due_date=EWSDate(2026, 3, 2),
-        recurrence=TaskRecurrence(pattern=DailyPattern(interval=1), start=EWSDate(2026, 3, 2)),
-    )
-    task.save()
-    task.refresh()
-    assert task.is_recurring is True
-    assert task.recurrence.pattern == DailyPattern(interval=1)

@@ -46,12 +46,13 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from syncservice.simulator.exchange.answers import ANSWERS, tell_organizer
+from syncservice.simulator.exchange.attendance import appointment
 from syncservice.simulator.exchange.errors import EwsError
 from syncservice.simulator.exchange.faults import Fault
 from syncservice.simulator.exchange.folder import Folder
 from syncservice.simulator.exchange.item_reader import ZONE_PROPERTIES
 from syncservice.simulator.exchange.mailbox import DISPOSALS, Mailbox
-from syncservice.simulator.exchange.meetings import ANSWERS, appointment, tell_organizer
 from syncservice.simulator.exchange.moments import read_moment, write_moment
 from syncservice.simulator.exchange.service import Service
 from syncservice.simulator.exchange.values import Address, zone_definition

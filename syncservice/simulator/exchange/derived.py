@@ -287,9 +287,14 @@ def organizer(item: Item) -> str:
     return write_value("Organizer", tuple(item.people("Organizer")))
 
 
+#: Names in Japanese writing, which only extended properties hold.
+YOMI = "extended:00062004-0000-0000-c000-000000000046#{}:String"
+
+
 def complete_name(item: Item) -> str:
     """The t:CompleteName of a contact, from the parts of the name."""
     parts = (
+        ("Title", "extended:0x3a45:String"),
         ("FirstName", "GivenName"),
         ("MiddleName", "MiddleName"),
         ("LastName", "Surname"),
@@ -297,6 +302,8 @@ def complete_name(item: Item) -> str:
         ("Initials", "Initials"),
         ("FullName", "DisplayName"),
         ("Nickname", "Nickname"),
+        ("YomiFirstName", YOMI.format(0x802C)),
+        ("YomiLastName", YOMI.format(0x802D)),
     )
     inner = "".join(element_of(name, item.text(key)) for name, key in parts if item.text(key))
     return f"<t:CompleteName>{inner}</t:CompleteName>" if inner else ""

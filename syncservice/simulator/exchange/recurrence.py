@@ -50,6 +50,12 @@ FREQUENCIES = {
     "AbsoluteYearlyRecurrence": (rrule.YEARLY, 1),
     "RelativeYearlyRecurrence": (rrule.YEARLY, 1),
 }
+REGENERATIONS = {
+    "DailyRegeneration": rrule.DAILY,
+    "WeeklyRegeneration": rrule.WEEKLY,
+    "MonthlyRegeneration": rrule.MONTHLY,
+    "YearlyRegeneration": rrule.YEARLY,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,15 @@ def read_series(xml: str, start_text: str, end_text: str, windows_id: str) -> Se
     rules = zone(windows_id) or ZoneInfo("UTC")
     start = read_moment(start_text).astimezone(rules).replace(tzinfo=None)
     end = read_moment(end_text).astimezone(rules).replace(tzinfo=None)
+    first, limits = read_bounds(bounds)
+    rule = rrule.rrule(
+        **rule_of(pattern), dtstart=datetime.combine(first, start.time()), **limits, cache=True
+    )
+    return Series(rule, rules, end - start, bool(limits))
+
+
+def read_bounds(bounds: Element) -> tuple[date, dict[str, Any]]:
+    """The range of a series: its first day, and its end as an argument of a rule."""
     first = read_date(child_text(bounds, T + "StartDate"))
     limits: dict[str, Any] = {}
     if local(bounds) == "NumberedRecurrence":
@@ -113,16 +128,31 @@ def read_series(xml: str, start_text: str, end_text: str, windows_id: str) -> Se
         limits["until"] = datetime.combine(last, time.max)
     elif local(bounds) != "NoEndRecurrence":
         raise EwsError("ErrorCalendarInvalidRecurrence")
-    rule = rrule.rrule(
-        **rule_of(pattern), dtstart=datetime.combine(first, start.time()), **limits, cache=True
-    )
-    return Series(rule, rules, end - start, bool(limits))
+    return first, limits
+
+
+def next_date(xml: str, day: date, today: date) -> date | None:
+    """The first day after `day` on which a task's t:Recurrence puts it; None: there is none.
+
+    A task that regenerates is put so many days, weeks, months or years after `today`.
+    """
+    pattern, bounds = parts_of(xml)
+    name = local(pattern)
+    if name in REGENERATIONS:
+        interval = read_number(pattern, "Interval", 999)
+        start = datetime.combine(today, time())
+        _, following = rrule.rrule(REGENERATIONS[name], dtstart=start, interval=interval, count=2)
+        return date(following.year, following.month, following.day)
+    first, limits = read_bounds(bounds)
+    rule = rrule.rrule(**rule_of(pattern), dtstart=datetime.combine(first, time()), **limits)
+    found = rule.after(datetime.combine(day, time()))
+    return date(found.year, found.month, found.day) if found else None
 
 
 def parts_of(xml: str) -> tuple[Element, Element]:
     """The pattern and the range of a t:Recurrence."""
     parts = children(etree.fromstring(f'<x xmlns:t="{TYPES}">{xml}</x>')[0])
-    if len(parts) != 2 or local(parts[0]) not in FREQUENCIES:
+    if len(parts) != 2 or local(parts[0]) not in {*FREQUENCIES, *REGENERATIONS}:
         raise EwsError("ErrorCalendarInvalidRecurrence")
     return parts[0], parts[1]
 
@@ -130,6 +160,8 @@ def parts_of(xml: str) -> tuple[Element, Element]:
 def rule_of(pattern: Element) -> dict[str, Any]:
     """The pattern as arguments of a rule of RFC 5545."""
     name = local(pattern)
+    if name not in FREQUENCIES:
+        raise EwsError("ErrorCalendarInvalidRecurrence")
     frequency, longest = FREQUENCIES[name]
     rule: dict[str, Any] = {"freq": frequency, "interval": 1}
     if "Yearly" not in name:

@@ -163,7 +163,7 @@ CHOICES = {
     "Importance": names("Low Normal High"),
     "LegacyFreeBusyStatus": names("Free Tentative Busy OOF WorkingElsewhere NoData"),
     "Status": names("NotStarted InProgress Completed WaitingOnOthers Deferred"),
-    "PostalAddressIndex": names("None Business Home Other"),
+    "PostalAddressIndex": names("None Home Business Other"),
 }
 #: Collection of indexed entries -> (name in a path, keys an entry may have).
 INDEXED = {

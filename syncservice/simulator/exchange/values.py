@@ -74,6 +74,13 @@ People = tuple[Address, ...]
 Attendees = tuple[Attendee, ...]
 Strings = tuple[str, ...]
 Value = str | Body | Fragment | People | Attendees | Strings
+Values = dict[str, Value]
+
+
+def text_in(values: Values, key: str) -> str:
+    """A plain value; empty if it is not set."""
+    value = values.get(key)
+    return value if isinstance(value, str) else ""
 
 
 def read_value(name: str, element: Element, zone: ZoneInfo | None) -> Value:

@@ -1,20 +1,15 @@
 """What CreateItem does with answers to a meeting, and with its cancellation."""
 
 from syncservice.simulator.exchange import derived
+from syncservice.simulator.exchange.answers import answer
+from syncservice.simulator.exchange.attendance import canceled, copy_in, put_into_calendar
 from syncservice.simulator.exchange.context import Context, one_child
 from syncservice.simulator.exchange.errors import EwsError
 from syncservice.simulator.exchange.item import Item
 from syncservice.simulator.exchange.mailbox import Mailbox
 from syncservice.simulator.exchange.markup import Element, M, T, local
-from syncservice.simulator.exchange.meetings import (
-    Sending,
-    answer,
-    cancel_for_all,
-    canceled,
-    copy_in,
-    is_organizer,
-    put_into_calendar,
-)
+from syncservice.simulator.exchange.meeting_mail import Sending
+from syncservice.simulator.exchange.meetings import cancel_for_all, is_organizer
 from syncservice.simulator.exchange.values import Body
 
 #: MessageDisposition -> what a SendMeetingInvitations attribute would say.
