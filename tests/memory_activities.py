@@ -233,6 +233,7 @@ class MemoryMailbox:
             item.values[name] = [{"address": one, "name": people[one]} for one in sorted(people)]
         if item.kind is ItemKind.TASK:
             _complete(item.values, values, self.exchange.now)
+            item.values["due"] = item.values["due"] or item.values["start"]
         if item.kind is ItemKind.APPOINTMENT and item.is_organizer:
             is_moved = had_time != (item.values["time"], item.values["recurrence"])
             before = {} if is_moved else item.values["responses"]

@@ -239,6 +239,16 @@ def test_a_task_has_the_status_that_it_is_given(world, status, is_new):
         assert read(gateway, TASK, item_id).values["status"] == status
 
 
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_task_that_starts_is_due_then_when_it_is_due_on_no_other_day(world, is_new):
+    item_id = world.add(TASK, **({"start": "2026-03-01"} if is_new else {}))
+    with world.open() as gateway:
+        item = read(gateway, TASK, item_id)
+        if not is_new:
+            gateway.update(TASK, [change(item, start="2026-03-01")])
+        assert read(gateway, TASK, item_id).values["due"] == "2026-03-01"
+
+
 def test_the_day_on_which_a_task_was_completed_is_kept(world):
     given = {"status": "completed", "percent_complete": 100, "completed": "2026-02-27"}
     item_id = world.add(TASK, **given)
