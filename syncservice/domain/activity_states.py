@@ -89,9 +89,8 @@ def appointment_code(show_as: str, current: int | None) -> int:
     takes it up again.
     """
     code = _SHOWN[show_as]
-    if current is not None and APPOINTMENT_STATUSES[current].said == "free":
-        return current if code == _SHOWN["free"] else code
-    return code
+    shows = None if current is None else APPOINTMENT_STATUSES[current].said
+    return current if current is not None and shows == APPOINTMENT_STATUSES[code].said else code
 
 
 def task_code(record_type: RecordType, status: str, current: int | None) -> int:
