@@ -80,7 +80,7 @@ class Migration(migrations.Migration):
                         auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
                     ),
                 ),
-                ("name", models.CharField(max_length=60)),
+                ("name", models.TextField()),
                 ("base", models.JSONField(null=True)),
                 ("crm", models.JSONField(null=True)),
                 ("exchange", models.JSONField(null=True)),

@@ -143,7 +143,7 @@ class ItemConflict(models.Model):
         EXCHANGE = "exchange", _("the mailbox")
 
     link = models.ForeignKey(ItemLink, models.CASCADE, related_name="conflicts")
-    name = models.CharField(max_length=60)  # of the value, as `domain.item_values` calls it
+    name = models.TextField()  # of the value, as `domain.merge` calls it
     base = models.JSONField(null=True)
     crm = models.JSONField(null=True)
     exchange = models.JSONField(null=True)
