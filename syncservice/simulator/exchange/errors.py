@@ -100,6 +100,9 @@ FACTS = {
     "ErrorNameResolutionMultipleResults": ("Multiple results were found."),
     "ErrorNameResolutionNoResults": "No results were found.",
     "ErrorNonExistentMailbox": "The SMTP address has no mailbox associated with it.",
+    "ErrorOccurrenceCrossingBoundary": (
+        "The occurrence overlaps or crosses an occurrence beside it."
+    ),
     "ErrorQuotaExceeded": "The mailbox has exceeded its quota.",
     "ErrorRecurrenceHasNoOccurrence": "The recurrence has no occurrence.",
     "ErrorSchemaValidation": "The request failed schema validation.",
