@@ -33,6 +33,7 @@ SOON_SECONDS = 0.05
 ENTRIES_AHEAD = 100
 VISIT = "mailboxes.visit"  # of workers/mailboxes.py
 SEND_DUE = "outgoing_activities.send_due"  # of workers/outgoing_activities.py
+PUSH_CHANGES = "outgoing_activities.push_changes"
 #: Calls to send that wait at once: who takes one goes on as long as there is email.
 SENDERS_AHEAD = 32
 
@@ -62,6 +63,7 @@ class MailboxScheduler(Scheduler):
         try:
             count = dispatch(self.app, self.producer)
             call_senders(self.app, self.producer)
+            call_pushers(self.app, self.producer)
         except DatabaseError as error:
             log.error("dispatch.database_unavailable", error=str(error).strip().split("\n")[0])
         except self._broker_errors() as error:
@@ -112,6 +114,17 @@ def call_senders(app: Any, producer: Any) -> int:
     if missing > 0:
         _publish(app, producer, SEND_DUE, OUTGOING_ACTIVITIES, [()] * missing)
     return max(missing, 0)
+
+
+def call_pushers(app: Any, producer: Any) -> int:
+    """Call for somebody to push the CRM's changes, if there are any; return how many were called.
+
+    One is enough to begin with: as long as there is more, each look of a beat calls another.
+    """
+    wanted = schedule.is_push_due() and not producer.channel.client.llen(OUTGOING_ACTIVITIES)
+    if wanted:
+        _publish(app, producer, PUSH_CHANGES, OUTGOING_ACTIVITIES, [()])
+    return int(wanted)
 
 
 def dispatch(app: Any, producer: Any) -> int:

@@ -14,7 +14,7 @@ from syncservice.sync import outcome as outcomes
 from workers.app import app
 from workers.leases import MACHINE
 from workers.shutdown import is_stopping
-from workers.visits import letting_go, visit_within_slots
+from workers.visits import letting_go, visit_items_within_slots, visit_within_slots
 
 log = structlog.get_logger()
 
@@ -52,7 +52,8 @@ def _visit(begun: Begun) -> None:
     if begun.wait is not None:
         _postpone(claim, begun.wait, f"the server is left alone for a while: {begun.wait_reason}")
         return
-    outcome = visit_within_slots(begun)
+    makes = visit_items_within_slots if claim.lane == Lane.ACT else visit_within_slots
+    outcome = makes(begun)
     if outcome.limit is not None and not outcome.requests:
         _postpone(claim, outcome.limit.retry_after or timedelta(0), outcome.limit.text)
         return
@@ -64,6 +65,7 @@ def _visit(begun: Begun) -> None:
         pages=outcome.pages,
         stored=outcome.stored,
         linked=outcome.linked,
+        written=outcome.written,
         failed=outcome.failed,
         gone=outcome.gone,
         declined=outcome.declined,

@@ -1,4 +1,7 @@
-"""Queue `outgoing_activities`: email that was written in the CRM leaves by its sender's mailbox."""
+"""Queue `outgoing_activities`: what was written in the CRM leaves for the mailboxes.
+
+Email by its sender's; changes of appointments, contacts and tasks to all that have them.
+"""
 
 import time
 
@@ -8,6 +11,7 @@ from django.conf import settings
 
 from syncservice.domain import faults
 from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
+from syncservice.domain.polling import Rest
 from syncservice.mailboxes import schedule
 from syncservice.mailboxes.schedule import Begun, ClaimLost
 from syncservice.servers import registry
@@ -17,6 +21,7 @@ from syncservice.sync.sending import Budget, Sendings, send_pending
 from workers.app import app
 from workers.leases import MACHINE, held
 from workers.shutdown import is_stopping
+from workers.visits import letting_go, visit_items_within_slots
 
 log = structlog.get_logger()
 
@@ -51,6 +56,45 @@ def send_due() -> None:
                 _send(begun)
             except ClaimLost:
                 log.info("sending.claim_lost")  # somebody claimed it since, or it was switched off
+
+
+@app.task(name="outgoing_activities.push_changes")
+def push_changes() -> None:
+    """Bring the CRM's latest changes to the mailboxes that they concern, one after another.
+
+    The message holds nothing; what is lost here, the mailbox's next visit does.
+    """
+    end = time.monotonic() + TASK_SECONDS
+    while time.monotonic() < end and not is_stopping():
+        schedule.route_changes()
+        begun_push = schedule.begin_push(settings.CLAIM_LEASE)
+        if begun_push is None:
+            return
+        begun, rest = begun_push
+        claim = begun.claim
+        with structlog.contextvars.bound_contextvars(
+            mailbox_id=claim.mailbox_id, lane=claim.lane, fence=claim.fence
+        ):
+            try:
+                with letting_go(claim):
+                    _push(begun, rest)
+            except ClaimLost:
+                log.info("push.claim_lost")
+
+
+def _push(begun: Begun, rest: Rest) -> None:
+    done = visit_items_within_slots(begun, only_push=True)
+    outcomes.record_push(begun.claim, done, begun.health, rest, MACHINE, OF_MAILBOXES)
+    log.info(
+        "push.finished",
+        stored=done.stored,
+        written=done.written,
+        failed=done.failed,
+        requests=done.requests,
+        fault=done.fault.code if done.fault else None,
+        limit=done.limit.code if done.limit else None,
+        seconds=round(done.seconds, 3),
+    )
 
 
 def _send(begun: Begun) -> None:

@@ -15,6 +15,8 @@ from syncservice.mailboxes.schedule import Begun, Claim, ClaimLost
 from syncservice.servers import registry
 from syncservice.sync import outcome as outcomes
 from syncservice.sync.incoming_email import Inbox
+from syncservice.sync.items.books import books_of
+from syncservice.sync.items.visit import visit_items
 from syncservice.sync.visit import Budget, Outcome, visit
 from workers.leases import held
 from workers.shutdown import is_stopping
@@ -56,6 +58,28 @@ def visit_within_slots(begun: Begun, *, only_requests: bool = False) -> Outcome:
                 organised=registry.organised(gateway),
                 undeliverable=UNDELIVERABLE_FOLDER if moves_failed else "",
                 only_requests=only_requests,
+            )
+    except FaultError as error:
+        if error.fault.nature is Nature.LIMITED:
+            return Outcome(limit=error.fault)
+        return Outcome(fault=error.fault)
+    except SoftTimeLimitExceeded:
+        if is_stopping():
+            return Outcome(stopped=True, more_left=True)
+        return Outcome(fault=_TIMED_OUT)
+
+
+def visit_items_within_slots(begun: Begun, *, only_push: bool = False) -> Outcome:
+    """Bring a mailbox's appointments, contacts and tasks in step; else as `visit_within_slots`."""
+    try:
+        with held(begun) as admit, registry.activities(begun.mailbox, admit) as gateway:
+            return visit_items(
+                gateway,
+                books_of(begun.claim, begun.mailbox),
+                BUDGET,
+                time.monotonic,
+                is_stopping,
+                only_push=only_push,
             )
     except FaultError as error:
         if error.fault.nature is Nature.LIMITED:

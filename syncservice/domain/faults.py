@@ -18,6 +18,7 @@ class Nature(enum.StrEnum):
     THROTTLED = "throttled"  # the wait that the server asked for
     PERMANENT = "permanent"  # a person
     RESYNC = "resync"  # forgetting the cursor and listing everything once more
+    CONFLICT = "conflict"  # reading the item once more: somebody changed it meanwhile
     LIMITED = "limited"  # nothing is wrong: a limit of our own says "not now"
 
 

@@ -54,9 +54,8 @@ class Switch(enum.Enum):
     THREE_ADDRESSES = enum.auto()  # F192
 
 
-ANY = frozenset(
-    {Direction.BOTH, Direction.TO_EXCHANGE, Direction.TO_CRM, Direction.NONE},
-)
+#: What "any" stands for.
+ANY = frozenset({Direction.BOTH, Direction.TO_EXCHANGE, Direction.TO_CRM, Direction.NONE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,8 +151,7 @@ def problems(overrides: MappingOf[str, Direction]) -> list[str]:
     return found
 
 
-#: Of each mapping: the rest of its name, what it consists of if that differs, its names on both
-#: sides.
+#: Of a mapping: the rest of its name, and what it is called in Exchange and in the CRM.
 _Row = tuple[str, str, str]
 
 _APPOINTMENT_ANY: tuple[_Row, ...] = (
@@ -297,7 +295,7 @@ def _all(record_type: RecordType) -> tuple[Mapping, ...]:
     return (*_mappings(record_type, *rows), *_fixed(record_type, *_TASK_FIXED, way=both))
 
 
-#: The field map whose direction a user's own option narrows.
+#: The mapping whose direction a user's own option narrows.
 COMPANY = "contact.company"
 MAPPINGS: MappingOf[RecordType, tuple[Mapping, ...]] = {
     record_type: _all(record_type) for record_type in RecordType

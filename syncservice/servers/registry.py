@@ -7,7 +7,8 @@ from django.db.models.functions import Now
 from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
 from syncservice.mailboxes.encryption import Undecryptable
 from syncservice.mailboxes.models import Discovery, EmailServerProfile, Mailbox
-from syncservice.servers.exchange.access import ExchangeActivities, ExchangeLook
+from syncservice.servers.exchange.access import ExchangeLook
+from syncservice.servers.exchange.activities import ExchangeActivities
 from syncservice.servers.exchange.conversation import ExchangeServer
 from syncservice.servers.exchange.discovery import detect, discover
 from syncservice.servers.exchange.incoming import ExchangeIncoming

@@ -30,6 +30,7 @@ from syncservice.servers.gateway import (
     Organised,
 )
 from syncservice.sync.incoming_email import Inbox, Tracking
+from syncservice.sync.items.book import TRACKED
 
 #: What was renamed, moved or deleted there is noticed so soon (F154).
 LOOKED_AT_EVERY = timedelta(minutes=15)

@@ -125,6 +125,52 @@ def record_sending(
             )
 
 
+def record_push(
+    claim: Claim,
+    done: Outcome,
+    server: ServerHealth,
+    rest: Rest,
+    machine: str,
+    patience: Patience,
+) -> None:
+    """Write what came of a push, and give the lane the rest back that it had left.
+
+    A push that broke off leaves the lane due as soon as it may be: that visit does all.
+    """
+    with _all_lanes(claim), fenced(claim) as schedule:
+        assert schedule.started_at is not None, "a claim of a push begins at once"
+        if done.fault is not None:
+            rest = end_with_fault(
+                schedule, done.fault, server, timedelta(0), schedule.started_at, patience
+            )
+        elif done.limit is not None:
+            release(schedule, rest, push_due_at=Now() + (done.limit.retry_after or timedelta(0)))
+        elif done.more_left:
+            rest = Rest(timedelta(0), "some of the CRM's changes are left")
+            release(schedule, rest)
+        else:
+            health = note_success(schedule, server, schedule.started_at) if done.requests else {}
+            release(schedule, rest, **health)
+        if done.written or done.stored or done.failed or done.fault is not None:
+            VisitStatistics.objects.create(
+                mailbox_id=claim.mailbox_id,
+                lane=claim.lane,
+                fence=claim.fence,
+                seconds=done.seconds,
+                requests=done.requests,
+                pages=0,
+                stored=done.stored,
+                linked=0,
+                written=done.written,
+                failed=done.failed,
+                more_left=done.more_left,
+                fault_code=done.fault.code if done.fault else "",
+                rest=rest.length,
+                reason=rest.reason,
+                machine=machine,
+            )
+
+
 @contextmanager
 def _all_lanes(claim: Claim) -> Iterator[None]:
     """Lock all lanes of the mailbox, in the one order: a fault may hold or plan the others."""

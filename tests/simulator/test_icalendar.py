@@ -71,7 +71,7 @@ def test_an_event_becomes_an_appointment(ask: Ask) -> None:
         "UID": "e-1@x",
         "Start": "2026-05-04T07:00:00Z",
         "End": "2026-05-04T08:30:00Z",
-        "OptionalAttendees": "bob@example.test",
+        "OptionalAttendees": "Bob: the builderbob@example.testSMTPUnknown",
     }
 
 

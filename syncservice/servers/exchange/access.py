@@ -1,31 +1,11 @@
-"""What Test & Enable asks of Exchange: open the folders, and whose mailbox it is.
-
-The organisation's stamp is a named property of the mailbox's Inbox folder: every organisation that
-reaches the mailbox sees it, no person does, and it moves with the mailbox (F019).
-"""
+"""How a mailbox is reached, and what a test of the connection looks at."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
-from exchangelib import ExtendedProperty
-from exchangelib.folders import Folder
-
 from syncservice.servers.exchange.conversation import Conversation, ExchangeServer
 from syncservice.servers.exchange.faults import faults_translated
-from syncservice.servers.gateway import Stamp
-
-
-class _Organisation(ExtendedProperty):  # type: ignore[misc] # exchangelib has no types
-    """`id;time`: which organisation keeps the mailbox in step, and when it last said so."""
-
-    distinguished_property_set_id = "PublicStrings"
-    property_name = "syncservice-organisation"
-    property_type = "String"
-
-
-Folder.register("organisation", _Organisation)
 
 
 class Access:
@@ -71,27 +51,3 @@ class ExchangeLook(Access):
 
     def _keep(self, request: str, response: str) -> None:
         self.request, self.response = request, response
-
-
-class ExchangeActivities(Access):
-    """Activities of `servers.gateway` for one Exchange mailbox."""
-
-    def open(self) -> None:
-        account = self._conversation.account
-        with faults_translated():
-            for folder in (account.calendar, account.contacts, account.tasks):
-                folder.refresh()
-
-    def stamp(self) -> Stamp | None:
-        text = self._inbox().organisation or ""
-        organisation, _, moment = text.partition(";")
-        try:
-            return Stamp(organisation, datetime.fromisoformat(moment).astimezone(UTC))
-        except ValueError:
-            return None  # nobody's, or not written by this software
-
-    def put_stamp(self, stamp: Stamp) -> None:
-        inbox = self._inbox()
-        inbox.organisation = f"{stamp.organisation};{stamp.at.isoformat()}"
-        with faults_translated():
-            inbox.save(update_fields=["organisation"])

@@ -156,6 +156,11 @@ def can_be_sent(text: str) -> bool:
     return not _FORBIDDEN.search(text)
 
 
+def sendable(text: str) -> str:
+    """Leave out what XML can't carry."""
+    return _FORBIDDEN.sub("", text)
+
+
 def all_pages(service: Any, folder: Any, **arguments: Any) -> Iterator[Any]:
     """Yield the elements that FindItem or FindFolder finds in a folder, page after page."""
     offset = 0

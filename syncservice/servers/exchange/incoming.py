@@ -14,11 +14,12 @@ from typing import Any, Self, TypeAlias
 from exchangelib.errors import ErrorItemNotFound, EWSError
 from exchangelib.items import ID_ONLY
 from exchangelib.properties import FolderId, ItemId
-from exchangelib.services import GetItem, SyncFolderItems
-from exchangelib.util import MNS, TNS
+from exchangelib.services import GetItem
+from exchangelib.util import TNS
 
 from syncservice.domain.faults import FaultError, Scope
 from syncservice.servers.exchange.answers import LISTED, Answers, listed, moment, paths
+from syncservice.servers.exchange.changes import Changes
 from syncservice.servers.exchange.conversation import Conversation, ExchangeServer
 from syncservice.servers.exchange.faults import (
     FOLDER_GONE,
@@ -53,18 +54,8 @@ _Answer: TypeAlias = _Message | EWSError
 _MIME = paths("mime_content", "datetime_received")
 
 
-class _ChangedIds(Answers, SyncFolderItems):  # type: ignore[misc] # exchangelib has no types
-    """SyncFolderItems that yields what is listed, the id of what left, or None for the rest."""
-
-    #: exchangelib would hand some out as if they were changes, and the page would be an empty one.
-    ERRORS_TO_CATCH_IN_RESPONSE = WARNINGS_TO_CATCH_IN_RESPONSE = ()
-    is_answered = False  # there was an answer in the answer
-
-    def _get_element_container(self, message: Any, name: str | None = None) -> Any:
-        self.is_answered = True
-        if message.find(f"{{{MNS}}}SyncState") is None:  # some servers omit it in errors
-            return super(SyncFolderItems, self)._get_element_container(message, name)
-        return super()._get_element_container(message, name)
+class _ChangedIds(Changes):
+    """Yields what is listed, the id of what left, or None for the rest."""
 
     def _elem_to_obj(self, elem: Any) -> Listed | str | None:
         change = self.change_types_map.get(elem.tag)

@@ -50,9 +50,13 @@ def complete_new(item: Item, mailbox: Mailbox) -> None:
         values.setdefault("Subject", text(values, "DisplayName"))
     elif item.element == "Task":
         values.setdefault("Owner", mailbox.name)
-        for name in ("Status", "PercentComplete", "CompleteDate"):
+        status = text(values, "Status")
+        for name in ("PercentComplete", "CompleteDate"):
             if name in values:
                 follow_task(values, name)
+        if status not in ("", "NotStarted"):  # said, not what a task has anyway
+            values["Status"] = status
+            follow_task(values, "Status")
 
 
 def filed_as(values: Values) -> str:

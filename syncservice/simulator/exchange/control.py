@@ -37,6 +37,19 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class MeetingMessage:
+    """A meeting message that was sent, as one of its recipients got it."""
+
+    kind: str  # request, update, cancellation or response
+    sender: str
+    recipient: str  # lower case
+    uid: str  # of the appointment
+    subject: str
+    response: str  # of a response: Accept, Tentative or Decline
+    is_outside: bool  # no mailbox of the simulator has the address
+
+
+@dataclass(frozen=True, slots=True)
 class ArmedFault:
     """A fault that is switched on: how many calls it could apply to, and to how many it did."""
 
@@ -209,6 +222,21 @@ class SimulatorControl:
     def forget_deliveries(self) -> None:
         """Start counting deliveries anew."""
         self._ask("DELETE", "deliveries")
+
+    def meeting_messages(self, uid: str = "") -> list[MeetingMessage]:
+        """Which meeting messages were sent, inside and outside; about all meetings, or one."""
+        query = {"uid": uid} if uid else {}
+        found = self._ask("GET", "meeting-messages", params=query)["messages"]
+        return [MeetingMessage(**one) for one in found]
+
+    def forget_meeting_messages(self) -> None:
+        """Start counting meeting messages anew."""
+        self._ask("DELETE", "meeting-messages")
+
+    def answer_meeting(self, mailbox: str, uid: str, attendee: str, response: str) -> None:
+        """Let an attendee who has no mailbox here answer: Accept, Tentative or Decline."""
+        facts = {"mailbox": mailbox, "uid": uid, "attendee": attendee, "response": response}
+        self._ask("POST", "meeting-answers", json=facts)
 
     def keep_in_outbox(self, seconds: float) -> None:
         """Let messages that are sent from now on stay in the Outbox so long."""

@@ -24,6 +24,12 @@ POST   /simulator/late                  do all that is late now, answers {"done"
 GET    /simulator/deliveries?message_id=     what was sent, to whom: {"deliveries":
                                         [{"message_id", "sender", "recipient", "is_outside"}]}
 DELETE /simulator/deliveries            forget it
+GET    /simulator/meeting-messages?uid=      requests, updates, cancellations and responses that
+                                        were sent: {"messages": [{"kind", "sender", "recipient",
+                                        "uid", "subject", "response", "is_outside"}]}
+DELETE /simulator/meeting-messages      forget them
+POST   /simulator/meeting-answers       {"mailbox" (the organizer's), "uid", "attendee",
+                                        "response": "Accept", "Tentative" or "Decline"}
 POST   /simulator/outbox                {"seconds"?}: how long mail stays in Outboxes from now on;
                                         without it, all that is in one leaves at once
 POST   /simulator/send-as               {"mailbox", "address"}: it may send in that one's name
@@ -43,8 +49,10 @@ from syncservice.simulator.exchange.errors import EwsError
 from syncservice.simulator.exchange.faults import Fault
 from syncservice.simulator.exchange.folder import Folder
 from syncservice.simulator.exchange.mailbox import DISPOSALS, Mailbox
+from syncservice.simulator.exchange.meetings import ANSWERS, appointment, tell_organizer
 from syncservice.simulator.exchange.moments import read_moment, write_moment
 from syncservice.simulator.exchange.service import Service
+from syncservice.simulator.exchange.values import Address
 
 Json = dict[str, Any]
 Query = dict[str, str]
@@ -260,6 +268,33 @@ def forget_deliveries(service: Service, query: Query, body: bytes) -> Json:
     return {}
 
 
+def list_meeting_messages(service: Service, query: Query, body: bytes) -> Json:
+    """Which meeting messages were sent to whom; about all meetings, or about one."""
+    wanted = query.get("uid")
+    found = service.store.meeting_messages
+    return {"messages": [asdict(one) for one in found if not wanted or one.uid == wanted]}
+
+
+def forget_meeting_messages(service: Service, query: Query, body: bytes) -> Json:
+    """Start counting anew."""
+    service.store.meeting_messages.clear()
+    return {}
+
+
+def answer_meeting(service: Service, query: Query, body: bytes) -> Json:
+    """Let an attendee who has no mailbox here answer."""
+    facts = json.loads(body)
+    kinds = {response: kind for kind, (response, *_) in ANSWERS.items()}
+    if facts["response"] not in kinds:
+        raise ValueError(f"response is one of {tuple(kinds)}.")
+    item = appointment(service.store.mailbox(facts["mailbox"]), facts["uid"])
+    if item is None:
+        raise EwsError("ErrorItemNotFound")
+    sender = Address("", facts["attendee"])
+    tell_organizer(service.store, sender, item, kinds[facts["response"]])
+    return {}
+
+
 def set_outbox(service: Service, query: Query, body: bytes) -> Json:
     """Say how long mail stays in an Outbox, or let all of it out."""
     facts = json.loads(body)
@@ -329,6 +364,9 @@ ROUTES: dict[tuple[str, str], Callable[[Service, Query, bytes], Json]] = {
     ("POST", "/simulator/late"): do_late,
     ("GET", "/simulator/deliveries"): list_deliveries,
     ("DELETE", "/simulator/deliveries"): forget_deliveries,
+    ("GET", "/simulator/meeting-messages"): list_meeting_messages,
+    ("DELETE", "/simulator/meeting-messages"): forget_meeting_messages,
+    ("POST", "/simulator/meeting-answers"): answer_meeting,
     ("POST", "/simulator/outbox"): set_outbox,
     ("POST", "/simulator/send-as"): allow_send_as,
     ("POST", "/simulator/expire-sync-states"): expire_sync_states,

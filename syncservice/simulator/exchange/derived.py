@@ -36,14 +36,28 @@ COMMON_DEFAULTS = {
     "Culture": "en-US",
     "LastModifiedName": "",
 }
+OF_MESSAGES = {
+    "IsReadReceiptRequested": "false",
+    "IsDeliveryReceiptRequested": "false",
+    "IsRead": "false",
+    "IsResponseRequested": "false",
+}
+OF_MEETING_MESSAGES = {
+    **OF_MESSAGES,
+    "IsDelegated": "false",
+    "IsOutOfDate": "false",
+    "HasBeenProcessed": "false",
+    "ResponseType": "Unknown",
+    "IsAllDayEvent": "false",
+    "IsCancelled": "false",
+    "IsRecurring": "false",
+    "CalendarItemType": "Single",
+    "AppointmentSequenceNumber": "0",
+}
 DEFAULTS = {
     "Item": {},
-    "Message": {
-        "IsReadReceiptRequested": "false",
-        "IsDeliveryReceiptRequested": "false",
-        "IsRead": "false",
-        "IsResponseRequested": "false",
-    },
+    "Message": OF_MESSAGES,
+    **dict.fromkeys(schema.MEETING_MESSAGES, OF_MEETING_MESSAGES),
     "CalendarItem": {
         "ReminderMinutesBeforeStart": "15",
         "IsAllDayEvent": "false",
@@ -168,18 +182,21 @@ def attachment_element(attachment: Attachment, content: str = "") -> str:
     )
 
 
-def display(name: str, source: str) -> Callable[[Item], str]:
-    """DisplayTo and its like: the names in a recipient property."""
+def display(name: str, source: str, invited: str = "") -> Callable[[Item], str]:
+    """DisplayTo and its like: the names in a recipient property, or of attendees."""
 
     def write(item: Item) -> str:
-        return element_of(name, "; ".join(one.label for one in item.people(source)))
+        people = item.people(source)
+        if item.element == "CalendarItem" and invited:
+            people = [one.address for one in item.attendees(invited)]
+        return element_of(name, "; ".join(one.label for one in people))
 
     return write
 
 
 def headers(item: Item, names: frozenset[str] = frozenset()) -> str:
     """The Internet headers; all, or those in `names` (lower case)."""
-    if item.element != "Message":
+    if item.element not in schema.MESSAGES:
         return ""
     item.parse()
     if not item.headers:
@@ -330,8 +347,8 @@ WRITERS: dict[str, Callable[[Item], str]] = {
     "Size": size,
     "DateTimeSent": sent,
     "InternetMessageHeaders": headers,
-    "DisplayTo": display("DisplayTo", "ToRecipients"),
-    "DisplayCc": display("DisplayCc", "CcRecipients"),
+    "DisplayTo": display("DisplayTo", "ToRecipients", "RequiredAttendees"),
+    "DisplayCc": display("DisplayCc", "CcRecipients", "OptionalAttendees"),
     "DisplayBcc": display("DisplayBcc", "BccRecipients"),
     "EffectiveRights": rights,
     "ConversationId": conversation_id,

@@ -18,6 +18,18 @@ FACTS = {
     "ErrorCalendarEndDateIsEarlierThanStartDate": (
         "EndDate is earlier than StartDate of the calendar item."
     ),
+    "ErrorCalendarIsCancelledForAccept": "The meeting is cancelled and cannot be accepted.",
+    "ErrorCalendarIsCancelledForDecline": "The meeting is cancelled and cannot be declined.",
+    "ErrorCalendarIsCancelledForTentative": (
+        "The meeting is cancelled and cannot be accepted tentatively."
+    ),
+    "ErrorCalendarIsNotOrganizer": "You must be the organizer to perform this action.",
+    "ErrorCalendarIsOrganizerForAccept": "The organizer cannot accept his own meeting.",
+    "ErrorCalendarIsOrganizerForDecline": "The organizer cannot decline his own meeting.",
+    "ErrorCalendarIsOrganizerForTentative": (
+        "The organizer cannot accept his own meeting tentatively."
+    ),
+    "ErrorCalendarMeetingRequestIsOutOfDate": "The meeting request is out of date.",
     "ErrorCannotDeleteObject": "This object cannot be deleted.",
     "ErrorChangeKeyRequired": "A change key is required for this operation.",
     "ErrorChangeKeyRequiredForWriteOperations": (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from syncservice.simulator.exchange import schema
 from syncservice.simulator.exchange.change_log import ChangeLog
 from syncservice.simulator.exchange.item import Item
 
@@ -97,7 +98,7 @@ class Folder:
         length = len(self.log.entries)
         if self.unread_at[0] != length:
             unread = sum(
-                item.element == "Message" and item.values.get("IsRead") == "false"
+                item.element in schema.MESSAGES and item.values.get("IsRead") == "false"
                 for item in self.items.values()
             )
             self.unread_at = (length, unread)

@@ -11,9 +11,15 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from syncservice.simulator.exchange.errors import EwsError, SoapFault
 from syncservice.simulator.exchange.item import Item
-from syncservice.simulator.exchange.markup import element_of
 from syncservice.simulator.exchange.moments import ZONES, now, read_moment, write_moment, zone
-from syncservice.simulator.exchange.values import Body, Fragment, Value, plain_text
+from syncservice.simulator.exchange.values import (
+    Address,
+    Attendee,
+    Body,
+    Fragment,
+    Value,
+    plain_text,
+)
 from syncservice.simulator.exchange.zones import changes, offset_in
 
 HEAD = ("BEGIN:VCALENDAR", "METHOD:PUBLISH", "PRODID:Exchange simulator", "VERSION:2.0")
@@ -149,7 +155,7 @@ def read_icalendar(source: bytes) -> dict[str, Value]:
     """The properties of the one event in the text; ErrorUnsupportedMimeConversion for others."""
     lines = event_of(source)
     values: dict[str, Value] = {"ReminderIsSet": "false"}
-    people: dict[str, str] = {}
+    people: dict[str, list[Attendee]] = {}
     for name, parameters, text in lines:
         if name in NOT_SIMULATED:
             raise EwsError("ErrorUnsupportedMimeConversion", f"{name} is not simulated.")
@@ -159,9 +165,9 @@ def read_icalendar(source: bytes) -> dict[str, Value]:
             key = "RequiredAttendees"
             if parameters.get("ROLE", "REQ-PARTICIPANT") != "REQ-PARTICIPANT":
                 key = "OptionalAttendees"
-            address = element_of("EmailAddress", re.sub("(?i)^mailto:", "", text))
-            mailbox = f"<t:Mailbox>{address}</t:Mailbox>"
-            people[key] = people.get(key, "") + f"<t:Attendee>{mailbox}</t:Attendee>"
+            email = re.sub("(?i)^mailto:", "", text)
+            attendee = Attendee(Address(parameters.get("CN", ""), email))
+            people.setdefault(key, []).append(attendee)
         elif name == "TRIGGER":
             before = re.fullmatch(r"-PT?(\d+)([MHD])", text)
             length = {"M": 1, "H": 60, "D": 1440}
@@ -172,7 +178,7 @@ def read_icalendar(source: bytes) -> dict[str, Value]:
     if "Start" not in values:
         raise EwsError("ErrorMimeContentInvalid")
     for key, attendees in people.items():
-        values[key] = Fragment(f"<t:{key}>{attendees}</t:{key}>")
+        values[key] = tuple(attendees)
     return values
 
 

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from syncservice.simulator.exchange import schema
 from syncservice.simulator.exchange.mime import read_mime, write_mime
-from syncservice.simulator.exchange.values import Address, Value
+from syncservice.simulator.exchange.values import Address, Attendee, Value
 
 if TYPE_CHECKING:
     from syncservice.simulator.exchange.folder import Folder
@@ -118,6 +119,15 @@ class Item:
                 found += [one for one in value if isinstance(one, Address)]
         return found
 
+    def attendees(self, *keys: str) -> list[Attendee]:
+        """The attendees in these properties; in all that have some without any."""
+        found: list[Attendee] = []
+        for key in keys or schema.ATTENDEE_LISTS:
+            value = self.get(key)
+            if isinstance(value, tuple):
+                found += [one for one in value if isinstance(one, Attendee)]
+        return found
+
     def all_attachments(self) -> list[Attachment]:
         """The attachments, also those that came within the RFC 5322 text."""
         self.parse()
@@ -144,7 +154,7 @@ class Item:
     @property
     def size(self) -> int:
         """Its size in bytes, as the client is told."""
-        if self.element == "Message" or self.source is not None:
+        if self.element in schema.MESSAGES or self.source is not None:
             return len(self.mime())
         return 512 + sum(attachment.size for attachment in self.attachments)
 

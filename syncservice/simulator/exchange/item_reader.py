@@ -45,7 +45,7 @@ def zone_of(element: Element, default: ZoneInfo | None) -> ZoneInfo | None:
 def read_item(element: Element, default_zone: ZoneInfo | None) -> Item:
     """Read an item to be created; its properties must stand in schema order."""
     kind = local(element)
-    if kind not in schema.RANK:
+    if kind not in schema.CLASS_OF_ELEMENT:
         raise EwsError("ErrorInvalidOperation", f"Items of the kind {kind} are not simulated.")
     rank = schema.RANK[kind]
     local_zone = zone_of(element, default_zone)
@@ -139,7 +139,7 @@ def read_attachment(element: Element, default_zone: ZoneInfo | None) -> Attachme
         content = child_text(element, T + "Content")
         attachment.content = read_bytes(content, "ErrorInvalidAttachmentId")
     elif local(element) == "ItemAttachment":
-        inner = [one for one in children(element) if local(one) in schema.RANK]
+        inner = [one for one in children(element) if local(one) in schema.CLASS_OF_ELEMENT]
         if not inner:
             raise EwsError("ErrorInvalidOperation", "The attached item is missing.")
         attachment.item = read_item(inner[0], default_zone)

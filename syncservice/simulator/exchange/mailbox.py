@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from syncservice.simulator.exchange import schema
 from syncservice.simulator.exchange.change_log import ChangeLog
 from syncservice.simulator.exchange.errors import EwsError
 from syncservice.simulator.exchange.folder import WELL_KNOWN, Configuration, Folder
@@ -144,7 +145,7 @@ class Mailbox:
         moment = write_moment(now())
         for name in ("DateTimeCreated", "LastModifiedTime", "DateTimeReceived"):
             item.values.setdefault(name, moment)
-        if item.element == "Message":
+        if item.element in schema.MESSAGES:
             item.values.setdefault("IsRead", "false")
         for attachment in item.attachments:
             attachment.id = ""

@@ -89,7 +89,7 @@ def under_schema_name(key: str, value: Value) -> Value:
         return value
     if key in NUMBERED and value.isdigit() and int(value) < len(schema.CHOICES[key]):
         return schema.CHOICES[key][int(value)]
-    if key in schema.DATES:
+    if key in schema.DATES or key.endswith(":SystemTime"):
         return write_moment(read_moment(value))
     if key in schema.BOOLEANS:
         return "true" if truth(value) else "false"

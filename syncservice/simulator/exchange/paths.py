@@ -32,7 +32,7 @@ class FieldPath:
 
     def key(self, element: str) -> str | None:
         """Where an item written as `element` keeps it; None: this class has no such property."""
-        fits = self.prefix == "item" or self.prefix == schema.OWN_PREFIX.get(element)
+        fits = self.prefix == "item" or self.prefix in schema.PREFIXES[element]
         return self.name if fits else None
 
     @property

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from lxml import etree
+
 from syncservice.simulator.exchange import derived, schema
 from syncservice.simulator.exchange.errors import EwsError, schema_violation
 from syncservice.simulator.exchange.folder import Folder
@@ -86,6 +88,12 @@ def read_filter(element: Element, words: Callable[[Thing, Path], list[str]]) -> 
     kind = local(element)
     parts = children(element)
     if kind in ("And", "Or"):
+        values = equal_to_one(parts) if kind == "Or" else None
+        if values:
+            path, wanted = values
+            return lambda thing: any(
+                text.strip().casefold() in wanted for text in words(thing, path)
+            )
         filters = [read_filter(part, words) for part in parts]
         combine = all if kind == "And" else any
         return lambda thing: combine(one(thing) for one in filters)
@@ -106,14 +114,38 @@ def read_filter(element: Element, words: Callable[[Thing, Path], list[str]]) -> 
     raise schema_violation(f"The restriction '{kind}' is not supported.", line_of(element))
 
 
+def equal_to_one(parts: list[Element]) -> tuple[Path, frozenset[str]] | None:
+    """The texts of a restriction that asks for a text property to be one of many.
+
+    Clients look up hundreds of their own keys so: one look into a set instead of that many.
+    """
+    written = {etree.tostring(one[0]) for one in parts if local(one) == "IsEqualTo" and len(one)}
+    constants = [one.find(f"{T}FieldURIOrConstant/{T}Constant") for one in parts]
+    if len(written) != 1 or any(local(one) != "IsEqualTo" for one in parts):
+        return None
+    path = read_path(parts[0][0])
+    texts = [one.get("Value") or "" for one in constants if one is not None]
+    is_text = isinstance(path, ExtendedPath) and path.identity.endswith(":String")
+    if not is_text or len(texts) < len(parts):
+        return None
+    return path, frozenset(text.strip().casefold() for text in texts)
+
+
+def is_moment(path: Path) -> bool:
+    """Whether the property holds a moment."""
+    if isinstance(path, FieldPath):
+        return path.name in schema.DATES
+    return isinstance(path, ExtendedPath) and (
+        path.identity in schema.DATES or path.identity.endswith(":SystemTime")
+    )
+
+
 def read_comparison(
     kind: str, path: Path, operand: Element, words: Callable[[Thing, Path], list[str]]
 ) -> Filter[Thing]:
     """Read IsEqualTo and its like; the operand is a constant or another property."""
     holds = COMPARISONS[kind]
-    is_date = (isinstance(path, FieldPath) and path.name in schema.DATES) or (
-        isinstance(path, ExtendedPath) and path.identity in schema.DATES
-    )
+    is_date = is_moment(path)
     constant = operand.find(T + "Constant")
     if constant is None:
         inner = children(operand)

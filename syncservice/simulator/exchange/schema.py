@@ -1,7 +1,6 @@
 """What the EWS schema says of items: which properties each class has, and in which order.
 
-The tables are the element order of the answer. Meeting messages and distribution lists will add
-their own when they are built; until then such mail is a plain Message.
+The tables are the element order of the answer. Distribution lists are not simulated.
 """
 
 
@@ -47,6 +46,28 @@ CALENDAR = names("""
     DoNotForwardMeeting
     """)
 
+#: What every meeting message has between the properties of a message and its own.
+MEETING = names("""
+    AssociatedCalendarItemId IsDelegated IsOutOfDate HasBeenProcessed ResponseType UID RecurrenceId
+    DateTimeStamp IsOrganizer
+    """)
+
+MEETING_REQUEST = names("""
+    MeetingRequestType IntendedFreeBusyStatus Start End OriginalStart IsAllDayEvent
+    LegacyFreeBusyStatus Location When IsMeeting IsCancelled IsRecurring MeetingRequestWasSent
+    CalendarItemType MyResponseType Organizer RequiredAttendees OptionalAttendees Resources
+    ConflictingMeetingCount AdjacentMeetingCount ConflictingMeetings AdjacentMeetings Duration
+    TimeZone AppointmentReplyTime AppointmentSequenceNumber AppointmentState Recurrence
+    FirstOccurrence LastOccurrence ModifiedOccurrences DeletedOccurrences MeetingTimeZone
+    StartTimeZone EndTimeZone ConferenceType AllowNewTimeProposal IsOnlineMeeting
+    """)
+
+MEETING_RESPONSE = names("""
+    Start End Location Recurrence CalendarItemType ProposedStart ProposedEnd
+    """)
+
+MEETING_CANCELLATION = names("Start End Location Recurrence CalendarItemType")
+
 CONTACT = names("""
     FileAs FileAsMapping DisplayName GivenName Initials MiddleName Nickname CompleteName
     CompanyName EmailAddresses AbchEmailAddresses PhysicalAddresses PhoneNumbers AssistantName
@@ -76,36 +97,40 @@ BY_PREFIX = {
     "calendar": CALENDAR,
     "contacts": CONTACT,
     "task": TASK,
+    "meeting": (*MEETING, "ProposedStart", "ProposedEnd", "DoNotForwardMeeting"),
+    "meetingRequest": names("MeetingRequestType IntendedFreeBusyStatus ChangeHighlights"),
 }
 #: Paths that name no element of ours, but that a client may ask for.
 SILENT_PREFIXES = names("""
-    sharingMessage meeting meetingRequest distributionlist postitem conversation person persona
-    rolemember network abchperson booking insight
+    sharingMessage distributionlist postitem conversation person persona rolemember network
+    abchperson booking insight
     """)
-#: Element of an item -> the prefix of its own properties; every class has those of `item` too.
-OWN_PREFIX = {
-    "Item": "item",
-    "Message": "message",
-    "CalendarItem": "calendar",
-    "Contact": "contacts",
-    "Task": "task",
-}
+#: Element of an item -> its properties, in the order of the schema.
 ORDER = {
-    element: ITEM if prefix == "item" else ITEM + BY_PREFIX[prefix]
-    for element, prefix in OWN_PREFIX.items()
+    "Item": ITEM,
+    "Message": ITEM + MESSAGE,
+    "CalendarItem": ITEM + CALENDAR,
+    "Contact": ITEM + CONTACT,
+    "Task": ITEM + TASK,
+    "MeetingRequest": ITEM + MESSAGE + MEETING + MEETING_REQUEST,
+    "MeetingResponse": ITEM + MESSAGE + MEETING + MEETING_RESPONSE,
+    "MeetingCancellation": ITEM + MESSAGE + MEETING + MEETING_CANCELLATION,
+}
+MEETING_MESSAGES = names("MeetingRequest MeetingResponse MeetingCancellation")
+MESSAGES = ("Message", *MEETING_MESSAGES)
+#: Element of an item -> the prefixes of its properties' paths, besides `item`.
+PREFIXES = {
+    "Item": (),
+    "Message": ("message",),
+    "CalendarItem": ("calendar",),
+    "Contact": ("contacts",),
+    "Task": ("task",),
+    **dict.fromkeys(MEETING_MESSAGES, ("message", "meeting", "meetingRequest", "calendar")),
 }
 RANK = {
     element: {name: rank for rank, name in enumerate(names)} for element, names in ORDER.items()
 }
-#: Longest matching start of an item class -> its element.
-ELEMENT_OF_CLASS = {
-    "IPM.Appointment": "CalendarItem",
-    "IPM.Contact": "Contact",
-    "IPM.Task": "Task",
-    "IPM.Note": "Message",
-    "IPM.Schedule": "Message",
-    "REPORT": "Message",
-}
+#: Element of an item that clients may create -> its class.
 CLASS_OF_ELEMENT = {
     "Item": "IPM.Note",
     "Message": "IPM.Note",
@@ -115,6 +140,8 @@ CLASS_OF_ELEMENT = {
 }
 
 RECIPIENT_LISTS = names("ToRecipients CcRecipients BccRecipients ReplyTo")
+ATTENDEE_LISTS = names("RequiredAttendees OptionalAttendees Resources")
+RESPONSE_TYPES = names("Unknown Organizer Tentative Accept Decline NoResponseReceived")
 SINGLE_RECIPIENTS = names("From Sender Organizer ReceivedBy ReceivedRepresenting ManagerMailbox")
 STRING_LISTS = names("Categories Companies Contacts Children Hashtags")
 DATES = names("""
@@ -198,14 +225,14 @@ DEFAULT_SHAPE = {
     "Task": names("""
         ItemId Subject Attachments HasAttachments DueDate PercentComplete StartDate Status
         """),
+    **dict.fromkeys(
+        MEETING_MESSAGES,
+        names("""
+            ItemId Subject Sensitivity Body Attachments DateTimeSent DateTimeCreated HasAttachments
+            From ToRecipients CcRecipients IsRead AssociatedCalendarItemId IsDelegated IsOutOfDate
+            HasBeenProcessed ResponseType
+            """),
+    ),
 }
 #: "AllProperties" is all but what is costly or must be asked for by name.
 NOT_IN_ALL = names("MimeContent UniqueBody NormalizedBody TextBody ExtendedProperty")
-
-
-def element_for(item_class: str) -> str:
-    """The element an item of this class is written as."""
-    for start, element in ELEMENT_OF_CLASS.items():
-        if item_class.upper().startswith(start.upper()):
-            return element
-    return "Item"

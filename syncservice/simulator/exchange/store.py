@@ -36,6 +36,19 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class MeetingMessage:
+    """A meeting message that was sent, as one of its recipients got it."""
+
+    kind: str  # request, update, cancellation or response
+    sender: str
+    recipient: str  # lower case
+    uid: str  # of the appointment
+    subject: str
+    response: str  # of a response: Accept, Tentative or Decline
+    is_outside: bool  # no mailbox here has the address
+
+
+@dataclass(frozen=True, slots=True)
 class Leaving:
     """A message in an Outbox, on its way out."""
 
@@ -59,6 +72,7 @@ class Store:
     outbox_seconds: float = 0.0  # how long a sent draft stays in the Outbox
     leaving: list[Leaving] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
+    meeting_messages: list[MeetingMessage] = field(default_factory=list)
     may_send_as: set[tuple[str, str]] = field(default_factory=set)  # mailbox, address (lower case)
 
     def add_mailbox(self, address: str, password: str | None = None, name: str = "") -> Mailbox:

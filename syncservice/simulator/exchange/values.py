@@ -1,11 +1,12 @@
 """The values of properties: read from a request's XML, written into an answer's.
 
 A plain property is its text; the others are small frozen values. What the simulator only keeps and
-gives back (recurrences, attendees, flags) stays a `Fragment` of XML.
+gives back (recurrences, flags) stays a `Fragment` of XML.
 """
 
 import base64
 import binascii
+import html
 import re
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
@@ -41,6 +42,20 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
+class Attendee:
+    """Somebody who is invited to a meeting, and what he answered."""
+
+    address: Address
+    response: str = "Unknown"
+    replied: str = ""  # when, as EWS writes it; empty: not yet
+
+    @property
+    def key(self) -> str:
+        """By which he is told from the others."""
+        return self.address.email.lower()
+
+
+@dataclass(frozen=True, slots=True)
 class Body:
     """A body as it was set; `is_html` is its kind."""
 
@@ -56,8 +71,9 @@ class Fragment:
 
 
 People = tuple[Address, ...]
+Attendees = tuple[Attendee, ...]
 Strings = tuple[str, ...]
-Value = str | Body | Fragment | People | Strings
+Value = str | Body | Fragment | People | Attendees | Strings
 
 
 def read_value(name: str, element: Element, zone: ZoneInfo | None) -> Value:
@@ -78,6 +94,8 @@ def read_value(name: str, element: Element, zone: ZoneInfo | None) -> Value:
         return Body(text, kind == "HTML")
     if name in schema.RECIPIENT_LISTS or name in schema.SINGLE_RECIPIENTS:
         return tuple(read_address(one) for one in children(element))
+    if name in schema.ATTENDEE_LISTS:
+        return tuple(read_attendee(one) for one in children(element))
     if name in schema.STRING_LISTS:
         return tuple(one.text or "" for one in children(element))
     return Fragment(serialize(element)) if children(element) or element.attrib else text
@@ -101,6 +119,19 @@ def read_address(mailbox: Element) -> Address:
     return Address(child_text(mailbox, T + "Name"), email.strip())
 
 
+def read_attendee(attendee: Element) -> Attendee:
+    """Read a t:Attendee."""
+    response = child_text(attendee, T + "ResponseType", "Unknown")
+    if response not in schema.RESPONSE_TYPES:
+        raise violation(attendee, f"The value '{response}' is not allowed for ResponseType.")
+    mailbox = attendee.find(T + "Mailbox")
+    if mailbox is None:
+        raise violation(attendee, "The element 'Attendee' has incomplete content.")
+    replied = child_text(attendee, T + "LastResponseTime")
+    moment = write_moment(read_moment(replied)) if replied else ""
+    return Attendee(read_address(mailbox), response, moment)
+
+
 def read_bytes(text: str, code: str) -> bytes:
     """Decode base64 content, or raise `code`."""
     try:
@@ -122,11 +153,15 @@ def write_value(name: str, value: Value) -> str:
         return ""
     if name in schema.SINGLE_RECIPIENTS:
         value = value[:1]
-    inner = "".join(
-        write_address(one) if isinstance(one, Address) else element_of("String", one)
-        for one in value
-    )
+    inner = "".join(map(write_entry, value))
     return f"<t:{name}>{inner}</t:{name}>"
+
+
+def write_entry(entry: Address | Attendee | str) -> str:
+    """One entry of a list."""
+    if isinstance(entry, Address):
+        return write_address(entry)
+    return write_attendee(entry) if isinstance(entry, Attendee) else element_of("String", entry)
 
 
 def write_address(address: Address) -> str:
@@ -138,6 +173,15 @@ def write_address(address: Address) -> str:
     )
 
 
+def write_attendee(attendee: Attendee) -> str:
+    """A t:Attendee."""
+    replied = element_of("LastResponseTime", attendee.replied) if attendee.replied else ""
+    return (
+        f"<t:Attendee>{write_address(attendee.address)}"
+        f"{element_of('ResponseType', attendee.response)}{replied}</t:Attendee>"
+    )
+
+
 def words_of(value: Value) -> list[str]:
     """The texts a restriction may compare with."""
     if isinstance(value, str):
@@ -146,7 +190,8 @@ def words_of(value: Value) -> list[str]:
         return [plain_text(value)]
     if isinstance(value, Fragment):
         return [TAG.sub("", value.xml)]
-    return [f"{one.name} {one.email}" if isinstance(one, Address) else one for one in value]
+    addresses = (one.address if isinstance(one, Attendee) else one for one in value)
+    return [f"{one.name} {one.email}" if isinstance(one, Address) else one for one in addresses]
 
 
 def plain_text(body: Body) -> str:
@@ -155,16 +200,7 @@ def plain_text(body: Body) -> str:
         return body.text
     text = re.sub(r"(?is)<(style|script|head)\b.*?</\1\s*>", "", body.text)
     text = re.sub(r"(?i)<br\s*/?>|</p\s*>|</div\s*>", "\n", text)
-    text = TAG.sub("", text)
-    for entity, character in (
-        ("&nbsp;", " "),
-        ("&lt;", "<"),
-        ("&gt;", ">"),
-        ("&quot;", '"'),
-        ("&amp;", "&"),
-    ):
-        text = text.replace(entity, character)
-    return text.strip()
+    return html.unescape(TAG.sub("", text)).replace("\xa0", " ").strip()
 
 
 def as_html(body: Body) -> str:

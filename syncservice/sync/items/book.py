@@ -36,6 +36,9 @@ class Records(Protocol):
     def cancel(self, record: Any) -> None:
         """Mark an appointment canceled; of other kinds, nothing is called off."""
 
+    def learn_uid(self, record: Any, uid: str) -> None:
+        """Let an appointment know how Exchange calls it in all calendars."""
+
     def record_type(self, record: Any) -> str:
         """Name it as `domain.field_map` does."""
 
@@ -57,7 +60,7 @@ class Book:
         return ItemLink.objects.filter(mailbox=self.mailbox.pk, kind=self.kind)
 
     def record_key(self, key: UUID) -> str:
-        """What an item bears of its record: whose it is, too, for a mailbox may have seen others."""
+        """What an item bears of its record; whose, too, for a mailbox may have seen others."""
         return f"{self.organisation.identity}/{key}"
 
     def key_of(self, record_key: str) -> UUID | None:

@@ -25,6 +25,5 @@ def books_of(claim: Claim, mailbox: Mailbox) -> list[Book]:
         )
         category = rows.values_list("name", flat=True).first() or TRACKED
     return [
-        Book(claim, mailbox, user, organisation, kind, records_of(kind), category)
-        for kind in ORDER
+        Book(claim, mailbox, user, organisation, kind, records_of(kind), category) for kind in ORDER
     ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from syncservice.domain.meeting import (
     Role,
     Withheld,
 )
-from syncservice.domain.merge import Base, Policy, Precedence, Side, applied, merge
+from syncservice.domain.merge import Base, Policy, Precedence, applied, merge
 from syncservice.domain.recurrence import Recurrence
 from syncservice.mailboxes.models import (
     FieldSetting,
@@ -95,7 +95,11 @@ class Decider:
         """Look for the items of attempts whose answer was lost: none is made twice."""
         book = self._book
         lost = [link for link in links if link.state == State.CREATING and link.attempted_at]
-        found = self._gateway.find(book.kind, [book.record_key(link.key) for link in lost]) if lost else ()
+        found = (
+            self._gateway.find(book.kind, [book.record_key(link.key) for link in lost])
+            if lost
+            else ()
+        )
         return {key: item for item in found if (key := book.key_of(item.record_key)) is not None}
 
     def _read(self, links: Sequence[ItemLink]) -> dict[str, Item | NotRead | Gone]:
@@ -113,7 +117,9 @@ class Decider:
             if isinstance(answer, NotRead) and answer.fault.scope is not Scope.EMAIL:
                 raise FaultError(answer.fault)
             found[answer.item_id] = answer
-        return {item_id: found.get(item_id) or NotRead(item_id, _NOT_ANSWERED) for item_id in wanted}
+        return {
+            item_id: found.get(item_id) or NotRead(item_id, _NOT_ANSWERED) for item_id in wanted
+        }
 
     # One link
 
@@ -159,9 +165,11 @@ class Decider:
             item=item,
             create_record=item.values,
             base=Base(item.values, item.values),
+            uid=item.uid,
             then={"state": State.LINKED},
         )
         self._mark(step, item, item.values)
+        step.finally_ |= {"change_key": item.change_key, "seen_key": item.change_key}
         return step
 
     def _record_of(self, uid: str) -> UUID | None:
@@ -215,7 +223,7 @@ class Decider:
             categories=(self._book.category,) if self._book.category else (),
             invitations=self._invitations(Action.CREATE, facts),
         )
-        return Step(
+        step = Step(
             link=link,
             record=record,
             create_item=item,
@@ -223,14 +231,20 @@ class Decider:
             then={"attempted_at": Now()},
             finally_={"state": State.LINKED, "is_marked": True, "subject": subject_of(values)},
         )
+        if facts is not None and facts.role is Role.ORGANIZER and facts.has_attendees:
+            step.learns_uid = not record.uid
+        return step
 
     def _linked(self, link: ItemLink, record: Any, item: Item | None) -> Step:
         """Bring both in step."""
         if item is not None and item.unsupported:
             return Step(link=link, then=_refused(item.unsupported))
         base = Base.of(link.base) if link.base is not None else None
-        exchange = item.values if item is not None else base and base.exchange
-        assert exchange is not None, "an item without a base is read"
+        if item is not None:
+            exchange = item.values
+        else:
+            assert base is not None, "an item without a base is read"
+            exchange = base.exchange
         values = self._values[link.key]
         facts = self._facts(link, record, values, exchange)
         if item is not None and item.is_cancelled and facts is not None:
@@ -281,6 +295,8 @@ class Decider:
         if item is not None:
             step.finally_ = {"change_key": item.change_key, "uid": item.uid or link.uid}
             step.finally_ |= {"seen_key": item.change_key, "subject": subject_of(whole)}
+            if facts is not None and facts.role is not Role.OWN_COPY and not record.uid:
+                step.uid = item.uid
         if changed:
             had = _has_attendees(exchange) or _has_attendees(whole)
             facts = facts and replace(facts, has_attendees=had)
@@ -457,9 +473,7 @@ class Decider:
         found = directions(RecordType(self._book.records.record_type(record)), self._settings)
         if facts is None:
             return found
-        return meeting.directions_in(
-            facts.role, found, organizer_is_in_step=self._is_in_step(values)
-        )
+        return meeting.directions_in(facts, found, organizer_is_in_step=self._is_in_step(values))
 
     def _precedence(
         self, record: Any, item: Item | None, facts: Meeting | None, values: Values

@@ -82,18 +82,17 @@ def _change_back(
     """Give the record the values from before; they travel to the item as any change does."""
     if record is None:
         return _GONE
-    before = {name: value for name, value in (entry.before or {}).items()}
     values = book.records.values(record, book.user)
     if not _is_as(values, entry.after or {}):
         return _CHANGED
-    book.records.apply(record, before, book.user)
+    book.records.apply(record, entry.before or {}, book.user)
     if link is not None:
         book.links.filter(pk=link.pk).update(due_at=Now())
     return ""
 
 
 def _take_item_back(book: Book, link: ItemLink | None) -> str:
-    """Have an item deleted that was made of a record, and not made again: nobody is told by mail."""
+    """Have an item deleted that was made of a record, and not made again; no mail tells of it."""
     if link is None or not link.item_id:
         return _GONE
     book.links.filter(pk=link.pk).update(is_undone=True, due_at=Now())

@@ -1,14 +1,15 @@
 """Notice what changed on either side: links become due, and the cursor moves with them."""
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 from uuid import UUID, uuid4
 
-from django.db.models import Q
 from django.db.models.functions import Now
 
 from syncservice.crm import changes
 from syncservice.crm.models import Appointment
 from syncservice.domain.item_values import ItemKind
+from syncservice.domain.merge import Base
 from syncservice.mailboxes.models import (
     FolderCursor,
     ItemLink,
@@ -16,7 +17,7 @@ from syncservice.mailboxes.models import (
     SeenAppointment,
 )
 from syncservice.mailboxes.schedule import fenced
-from syncservice.servers.gateway import Activities, Gone, ItemPage, ListedItem
+from syncservice.servers.gateway import Activities, Deletion, Gone, ItemPage, ListedItem
 from syncservice.sync.items.book import Book
 
 State = ItemLink.State
@@ -73,7 +74,7 @@ def move_cursor(book: Book, position: str) -> None:
 
 def _notice_known(book: Book, item: ListedItem, link: ItemLink) -> None:
     """An item of ours changed, or its change is our own (DESIGN invariant 10)."""
-    fields = {"seen_key": item.change_key, "uid": item.uid or link.uid}
+    fields: dict[str, Any] = {"seen_key": item.change_key, "uid": item.uid or link.uid}
     if link.state == State.LINKED and link.is_marked and _lost_category(book, item):
         fields |= {"state": State.UNLINKED, "due_at": None, "by_filter": False}
     elif link.state == State.UNLINKED and book.is_tracked(item.categories):
@@ -94,9 +95,7 @@ def _lost_category(book: Book, item: ListedItem) -> bool:
 def _kin(book: Book, strangers: Sequence[ListedItem]) -> dict[str, UUID]:
     """Find whose items these are: by our key on them, or the UID of a meeting that we know."""
     keys = {
-        item.item_id: key
-        for item in strangers
-        if (key := book.key_of(item.record_key)) is not None
+        item.item_id: key for item in strangers if (key := book.key_of(item.record_key)) is not None
     }
     uids = {item.uid for item in strangers if item.item_id not in keys} - {""}
     if book.kind is not ItemKind.APPOINTMENT or not uids:
@@ -106,23 +105,44 @@ def _kin(book: Book, strangers: Sequence[ListedItem]) -> dict[str, UUID]:
     return by_uid | keys
 
 
-def _moved(
-    book: Book, gateway: Activities, page: ItemPage, kin: dict[str, UUID]
-) -> set[UUID]:
+def _moved(book: Book, gateway: Activities, page: ItemPage, kin: dict[str, UUID]) -> set[UUID]:
     """Tell the records whose former item is gone: what bears their key now is it, and no copy.
 
-    A moved item has another id, and a copied one bears the same key (F205).
+    A moved item has another id, and a copied one bears the same key (F205). A plain copy that we
+    made while the organizer was not kept in step goes when the invitation comes.
     """
     held = {
         link.key: link
         for link in book.links.filter(key__in=kin.values(), state=State.LINKED).exclude(item_id="")
     }
+    invited = {
+        kin[item.item_id]
+        for item in page.items
+        if item.item_id in kin and book.key_of(item.record_key) is None
+    }
+    plain = [
+        link.item_id
+        for key, link in held.items()
+        if key in invited and link.by_filter and _is_plain(book, link)
+    ]
+    if plain:
+        gateway.delete(book.kind, [Deletion(item_id=item_id) for item_id in plain])
     gone = {key for key, link in held.items() if link.is_removed or link.item_id in page.removed}
     asked = {link.item_id: key for key, link in held.items() if key not in gone}
     for answer in gateway.read(book.kind, list(asked)) if asked else ():
         if isinstance(answer, Gone):
             gone.add(asked[answer.item_id])
     return gone
+
+
+def _is_plain(book: Book, link: ItemLink) -> bool:
+    """Whether the item is an appointment of ours that stands for another one's meeting."""
+    if book.kind is not ItemKind.APPOINTMENT or link.base is None:
+        return False
+    base = Base.of(link.base)
+    return bool(base.crm.get("required") or base.crm.get("optional")) and not (
+        base.exchange.get("required") or base.exchange.get("optional")
+    )
 
 
 def _notice_stranger(

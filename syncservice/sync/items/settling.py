@@ -6,23 +6,24 @@ base as it was; both sides then look changed in the same way, and what is left i
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import DataError, IntegrityError, transaction
-from django.db.models import F
 from django.db.models.functions import Now
 
 from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
+from syncservice.domain.merge import Base
 from syncservice.mailboxes.models import ItemConflict, ItemLink, JournalEntry
 from syncservice.mailboxes.schedule import fenced
-from syncservice.servers.gateway import Activities, Gone, Item, NotRead, NotWritten, Written
+from syncservice.servers.gateway import Activities, Gone, NotWritten, Written
 from syncservice.sync.items.book import Book
 from syncservice.sync.items.deciding import Decider
 from syncservice.sync.items.steps import Step
 
 State = ItemLink.State
 Action = JournalEntry.Action
+_NO_BASE: dict[str, Any] = {"crm": {}, "exchange": {}}
 #: Attempts at one item before it waits for a change of either side (4B).
 MOST_ATTEMPTS = 5
 RETRY = timedelta(minutes=5)
@@ -95,13 +96,15 @@ def _write_record(book: Book, step: Step) -> int:
         step.entries.append(_entry(book, step, Action.DELETED_RECORD, before=before))
         wrote = 1
     elif step.change_record:
-        before = book.records.values(step.record, book.user)
+        before = dict(book.records.values(step.record, book.user))
         book.records.apply(step.record, step.change_record, book.user)
         changed = {name: before.get(name) for name in step.change_record}
         step.entries.append(
             _entry(book, step, Action.CHANGED_RECORD, before=changed, after=step.change_record)
         )
         wrote = 1
+    if step.uid:
+        book.records.learn_uid(step.record, step.uid)
     if step.cancel_record:
         before = dict(book.records.values(step.record, book.user))
         book.records.cancel(step.record)
@@ -123,7 +126,7 @@ def _agreed(book: Book, step: Step) -> dict[str, Any]:
     fields: dict[str, Any] = {"due_at": None, "attempts": 0, "fault_code": "", "fault_text": ""}
     if step.base is not None and step.record is not None:
         says = book.records.values(step.record, book.user)
-        fields["base"] = type(step.base)(says, step.base.exchange).stored()
+        fields["base"] = Base(says, step.base.exchange).stored()
         _keep_conflicts(step)
     return fields | step.finally_
 
@@ -157,18 +160,18 @@ def _keep_conflicts(step: Step) -> None:
 def _write_items(book: Book, gateway: Activities, steps: Sequence[Step]) -> Settled:
     """Write what the mailbox gets, each kind of writing in one call, and keep what came of it."""
     done = Settled()
-    creating = [step for step in steps if step.create_item]
+    creating = [(step, step.create_item) for step in steps if step.create_item]
     if creating:
-        answers = gateway.create(book.kind, [step.create_item for step in creating if step.create_item])
-        done.add(_keep(book, creating, answers))
-    changing = [step for step in steps if step.change_item]
+        created = gateway.create(book.kind, [item for _, item in creating])
+        done.add(_keep(book, [step for step, _ in creating], created))
+    changing = [(step, step.change_item) for step in steps if step.change_item]
     if changing:
-        changed = gateway.update(book.kind, [step.change_item for step in changing if step.change_item])
-        done.add(_keep(book, changing, changed))
-    deleting = [step for step in steps if step.delete_item]
+        changed = gateway.update(book.kind, [change for _, change in changing])
+        done.add(_keep(book, [step for step, _ in changing], changed))
+    deleting = [(step, step.delete_item) for step in steps if step.delete_item]
     if deleting:
-        deleted = gateway.delete(book.kind, [step.delete_item for step in deleting if step.delete_item])
-        done.add(_keep(book, deleting, deleted))
+        deleted = gateway.delete(book.kind, [deletion for _, deletion in deleting])
+        done.add(_keep(book, [step for step, _ in deleting], deleted))
     return done
 
 
@@ -210,17 +213,20 @@ def _keep_deletion(book: Book, step: Step) -> None:
 def _keep_written(book: Book, step: Step, answer: Written) -> None:
     step.link.item_id = answer.item_id
     if step.create_item is not None:
-        entry = _entry(book, step, Action.CREATED_ITEM, after=dict(step.create_item.values))
-    else:
-        assert step.change_item is not None
-        before = step.item.values if step.item else (step.base.exchange if step.base else {})
+        _entry(book, step, Action.CREATED_ITEM, after=dict(step.create_item.values)).save()
+    elif step.change_item is not None and step.change_item.values:
+        before = step.item.values if step.item else Base.of(step.link.base or _NO_BASE).exchange
         after = dict(step.change_item.values)
         was = {name: before.get(name) for name in after}
-        entry = _entry(book, step, Action.CHANGED_ITEM, before=was, after=after) if after else None
-    if entry is not None:
-        entry.save()
-    keys = {"item_id": answer.item_id, "change_key": answer.change_key, "seen_key": answer.change_key}
-    _update(book, step, _agreed(book, step) | keys)
+        _entry(book, step, Action.CHANGED_ITEM, before=was, after=after).save()
+    fields = _agreed(book, step) | {
+        "item_id": answer.item_id,
+        "change_key": answer.change_key,
+        "seen_key": "" if step.learns_uid else answer.change_key,
+    }
+    if step.learns_uid:
+        fields["due_at"] = Now()
+    _update(book, step, fields)
 
 
 def _entry(

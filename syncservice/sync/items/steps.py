@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
 
 from syncservice.domain.faults import Fault
 from syncservice.domain.item_values import Values
@@ -35,8 +34,9 @@ class Step:
     conflicts: tuple[Conflict, ...] = ()
     #: The link goes, with the record's writing or the item's.
     drops_link: bool = False
-    #: The same item is another record's: the link goes on with that one's key.
-    rekeyed: UUID | None = None
+    uid: str = ""  # of the meeting, which the record does not know yet; '': nothing new
+    #: The attendees' copies are found by the UID that Exchange gives the new item: it is read next.
+    learns_uid: bool = False
     fault: Fault | None = None  # nothing is written, and why
     entries: list[JournalEntry] = field(default_factory=list)  # of what is done to the record
 

@@ -99,9 +99,7 @@ def _visit_kind(
     return _settle_due(gateway, book, outcome, is_spent, moment)
 
 
-def _pull(
-    gateway: Activities, book: Book, outcome: Outcome, is_spent: Callable[[], bool]
-) -> bool:
+def _pull(gateway: Activities, book: Book, outcome: Outcome, is_spent: Callable[[], bool]) -> bool:
     """Read what changed in the mailbox; True when some is left."""
     cursor = cursor_of(book)
     while True:
@@ -129,7 +127,9 @@ def _settle_due(
     moment: Callable[[], datetime],
 ) -> bool:
     times: Counter[int] = Counter()
-    while links := due_links(book, SETTLED_AT_ONCE, [pk for pk, n in times.items() if n >= MOST_TIMES]):
+    while links := due_links(
+        book, SETTLED_AT_ONCE, [pk for pk, n in times.items() if n >= MOST_TIMES]
+    ):
         times.update(link.pk for link in links)
         settled = settle(book, gateway, links, moment)
         outcome.stored += settled.records

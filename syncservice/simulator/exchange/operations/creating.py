@@ -15,6 +15,13 @@ from syncservice.simulator.exchange.item import Item
 from syncservice.simulator.exchange.item_reader import read_item, read_property
 from syncservice.simulator.exchange.mailbox import Mailbox
 from syncservice.simulator.exchange.markup import Element, M, T, children, line_of, local
+from syncservice.simulator.exchange.meetings import (
+    ANSWERS,
+    Sending,
+    settle_meeting,
+    tell_change,
+)
+from syncservice.simulator.exchange.operations.answering import cancel_meeting, respond
 from syncservice.simulator.exchange.values import Address, Body, Value, as_html
 
 DISPOSITIONS = ("SaveOnly", "SendOnly", "SendAndSaveCopy")
@@ -38,6 +45,10 @@ def create_item(context: Context) -> str:
     invitations = choice(element, "SendMeetingInvitations", INVITATIONS)
 
     def create(one: Element) -> str:
+        if local(one) in ANSWERS:
+            return respond(context, one, disposition)
+        if local(one) == "CancelCalendarItem":
+            return cancel_meeting(context, one, disposition)
         if local(one) in SMART_RESPONSES:
             item = smart_response(context, one)
         else:
@@ -57,7 +68,12 @@ def create_item(context: Context) -> str:
             item.values.setdefault("IsDraft", "true")
             item.values.setdefault("IsRead", "true")
         complete_new(item, mailbox)
+        sending = Sending(invitations)
+        if item.element == "CalendarItem":
+            settle_meeting(item.values, {}, sending)
         mailbox.add(item, folder)
+        if item.element == "CalendarItem":
+            tell_change(context.store, mailbox, item, {}, sending)
         return created(item)
 
     return context.each("CreateItem", required_children(element, M + "Items"), create, EMPTY)

@@ -1,5 +1,6 @@
 """The operations on folders."""
 
+from syncservice.simulator.exchange import schema
 from syncservice.simulator.exchange.context import (
     Context,
     attribute,
@@ -182,7 +183,7 @@ def mark_all_items_as_read(context: Context) -> str:
     def mark(one: Element) -> str:
         mailbox, folder = context.folder(one)
         for item in folder.items.values():
-            if item.element == "Message":
+            if item.element in schema.MESSAGES:
                 mailbox.set(item, {"IsRead": flag})
         return ""
 

@@ -9,6 +9,8 @@ from syncservice.simulator.exchange.folder import Folder
 from syncservice.simulator.exchange.item import Item
 from syncservice.simulator.exchange.mailbox import DISPOSALS, Mailbox
 from syncservice.simulator.exchange.markup import Element, M, truth
+from syncservice.simulator.exchange.meetings import Sending, cancel_for_all
+from syncservice.simulator.exchange.operations.creating import INVITATIONS, choice
 
 EMPTY = "<m:Items/>"
 
@@ -17,6 +19,7 @@ def delete_item(context: Context) -> str:
     """Delete items for good, or move them to Deleted Items."""
     element = context.element
     disposal = attribute(element, "DeleteType", DISPOSALS)
+    sending = Sending(choice(element, "SendMeetingCancellations", INVITATIONS))
 
     def delete(one: Element) -> str:
         mailbox, item = context.item(one)
@@ -24,6 +27,8 @@ def delete_item(context: Context) -> str:
             raise EwsError("ErrorSendMeetingCancellationsRequired")
         if item.element == "Task" and element.get("AffectedTaskOccurrences") is None:
             raise EwsError("ErrorAffectedTaskOccurrencesRequired")
+        if item.element == "CalendarItem" and sending.is_on:
+            cancel_for_all(context.store, mailbox, item, sending)
         mailbox.delete(item, disposal)
         return ""
 

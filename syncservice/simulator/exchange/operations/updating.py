@@ -10,6 +10,12 @@ from syncservice.simulator.exchange.item import Item
 from syncservice.simulator.exchange.item_reader import read_property, zone_of
 from syncservice.simulator.exchange.mailbox import Mailbox
 from syncservice.simulator.exchange.markup import Element, M, T, children, local
+from syncservice.simulator.exchange.meetings import (
+    Sending,
+    is_organizer,
+    settle_meeting,
+    tell_change,
+)
 from syncservice.simulator.exchange.operations.creating import DISPOSITIONS, choice
 from syncservice.simulator.exchange.paths import ExtendedPath, read_path
 from syncservice.simulator.exchange.values import Body, Value
@@ -35,7 +41,7 @@ def update_item(context: Context) -> str:
     def update(one: Element) -> str:
         named = children(one)[0]
         mailbox, item = context.item(named)
-        if item.element == "Message" and not disposition:
+        if item.element in schema.MESSAGES and not disposition:
             raise EwsError("ErrorMessageDispositionRequired")
         if item.element == "CalendarItem" and not cancellations:
             raise EwsError("ErrorSendMeetingInvitationsOrCancellationsRequired")
@@ -48,7 +54,15 @@ def update_item(context: Context) -> str:
         for change in required_children(one, T + "Updates"):
             draft.apply(change, context)
         resolved = resolve(context, draft, version) if resolution == "AutoResolve" else 0
+        before, sending = item.copy_values(), Sending(cancellations)
+        if item.element == "CalendarItem":
+            check_times(draft.values)
+            align_all_day(draft.values)
+            if is_organizer(mailbox, item):
+                settle_meeting(draft.values, before, sending)
         save(mailbox, item, draft)
+        if item.element == "CalendarItem":
+            tell_change(context.store, mailbox, item, before, sending)
         if item.element == "Message" and disposition != "SaveOnly":
             to = context.target_folder(M + "SavedItemFolderId") or (
                 mailbox,
@@ -82,9 +96,6 @@ def resolve(context: Context, draft: "Draft", version: int) -> int:
 
 def save(mailbox: Mailbox, item: Item, draft: "Draft") -> None:
     """Write the outcome of all updates at once."""
-    if item.element == "CalendarItem":
-        check_times(draft.values)
-        align_all_day(draft.values)
     changes: dict[str, Value | None] = {
         key: draft.values.get(key)
         for key in {*draft.values, *item.values}
@@ -136,7 +147,7 @@ class Draft:
 
     def check_writable(self, key: str, action: str) -> None:
         """Refuse what is the server's own, or settled by sending."""
-        was_sent = self.item.element == "Message" and not self.item.is_set("IsDraft")
+        was_sent = self.item.element in schema.MESSAGES and not self.item.is_set("IsDraft")
         if key in schema.READ_ONLY or (was_sent and key in schema.FIXED_AFTER_SENDING):
             raise EwsError(f"ErrorInvalidProperty{action}")
 

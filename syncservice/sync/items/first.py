@@ -1,0 +1,218 @@
+"""The first synchronization of a kind: look at everything, write nothing, and ask when it is much.
+
+What a mailbox has already is adopted instead of made again: by our key on it, by UID, by address
+and name, by subject and time (P05, P06). The same look is a dry run for whoever wants one.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from django.db.models.functions import Now
+
+from syncservice.alerts import alerts
+from syncservice.crm import changes
+from syncservice.domain import guard
+from syncservice.domain.adoption import FirstSync, Hint, match
+from syncservice.domain.item_values import ItemKind
+from syncservice.domain.meeting import Invitations
+from syncservice.mailboxes.models import ItemLink, ItemProgress, SeenAppointment
+from syncservice.mailboxes.schedule import fenced
+from syncservice.servers.gateway import Activities, ListedItem
+from syncservice.sync.items.book import Book
+from syncservice.sync.items.deciding import Decider, subject_of
+from syncservice.sync.items.noticing import move_cursor
+
+First = ItemProgress.First
+State = ItemLink.State
+#: Exchange lists no more at once.
+_MOST = 512
+#: Records that are looked at together.
+_AT_ONCE = 500
+
+
+@dataclass(slots=True)
+class Survey:
+    """What there is on both sides, and what would become of it."""
+
+    position: str  # in the CRM's changes, from before anything was looked at
+    filters: str
+    cursor: str = ""
+    items: list[ListedItem] = field(default_factory=list)
+    pairs: dict[str, UUID] = field(default_factory=dict)  # item -> the record that it is
+    wanted: list[ListedItem] = field(default_factory=list)  # become records
+    creations: list[UUID] = field(default_factory=list)  # records that become items
+    selected: set[UUID] = field(default_factory=set)
+    counts: FirstSync = field(default_factory=FirstSync)
+
+
+def begin(book: Book, gateway: Activities, progress: ItemProgress, now: datetime) -> bool:
+    """Begin with a kind, unless that needs somebody's word; return whether it has begun."""
+    if progress.first in (First.ASKING, First.DECLINED):
+        return False
+    survey = look(book, gateway, now)
+    reason = ""
+    if progress.first == First.NEW:
+        reason = guard.first_synchronization(
+            survey.counts, most=book.organisation.asks_above_creations
+        )
+    plan = survey.counts.as_plan() | {"reason": reason}
+    with fenced(book.claim):
+        rows = ItemProgress.objects.filter(pk=progress.pk)
+        if reason:
+            rows.update(first=First.ASKING, plan=plan, planned_at=Now())
+            text = f"{book.kind}: {reason}"
+            alerts.ask(book.mailbox.pk, alerts.FIRST_SYNCHRONIZATION, text, direction=alerts.ITEMS)
+            return False
+        _link(book, survey)
+        move_cursor(book, survey.cursor)
+        rows.update(
+            first=First.DONE,
+            plan=plan,
+            planned_at=Now(),
+            position=survey.position,
+            filters=survey.filters,
+        )
+    return True
+
+
+def look(book: Book, gateway: Activities, now: datetime) -> Survey:
+    """Look at both sides, or raise FaultError; nothing is written anywhere."""
+    survey = Survey(changes.current_position(), book.records.filters_digest(book.user))
+    while True:
+        page = gateway.changes(book.kind, survey.cursor, _MOST)
+        survey.items += page.items
+        survey.cursor = page.cursor
+        if page.is_last:
+            break
+    known = set(book.links.exclude(item_id="").values_list("item_id", flat=True))
+    items = [item for item in survey.items if item.item_id not in known]
+    survey.selected = book.records.keys_selected(book.user)
+    linked = set(book.links.values_list("key", flat=True))
+    ours = {key for item in items if (key := book.key_of(item.record_key)) is not None}
+    records = list(_hints(book, (survey.selected | ours) - linked))
+    survey.pairs = match([_hint(book, item) for item in items], records)
+    paired = set(survey.pairs.values())
+    survey.wanted = [
+        item
+        for item in items
+        if item.item_id not in survey.pairs and book.is_tracked(item.categories)
+    ]
+    survey.creations = sorted(survey.selected - paired - linked)
+    survey.counts = _counted(book, gateway, survey, len(items), now)
+    return survey
+
+
+def _hint(book: Book, item: ListedItem) -> Hint:
+    key = book.key_of(item.record_key)
+    return Hint(
+        name=item.item_id,
+        key=str(key or ""),
+        uid=item.uid,
+        subject=item.subject,
+        starts_at=item.starts_at or "",
+        addresses=item.addresses,
+    )
+
+
+def _runs(keys: Iterable[UUID]) -> Iterator[list[UUID]]:
+    ordered = sorted(keys)
+    for place in range(0, len(ordered), _AT_ONCE):
+        yield ordered[place : place + _AT_ONCE]
+
+
+def _hints(book: Book, keys: set[UUID]) -> Iterator[Hint]:
+    """Say of each record what tells it from others."""
+    for some in _runs(keys):
+        for key, record in book.records.load(some).items():
+            values = book.records.values(record, book.user)
+            time = values.get("time")
+            addresses = (values.get(name) for name in ("email1", "email2", "email3"))
+            yield Hint(
+                name=str(key),
+                key=str(key),
+                uid=getattr(record, "uid", ""),
+                subject=subject_of(values),
+                starts_at=time["start"] if time else "",
+                addresses=tuple(address.lower() for address in addresses if address),
+            )
+
+
+def _counted(
+    book: Book, gateway: Activities, survey: Survey, items: int, now: datetime
+) -> FirstSync:
+    """Count what would be done; creations are decided as they will be, and forgotten again."""
+    counts: Counter[str] = Counter()
+    for some in _runs(survey.creations):
+        steps = Decider(book, gateway, now).decide([_creation(book, key) for key in some])
+        for step in steps:
+            item = step.create_item
+            if item is None:
+                counts["skip"] += 1
+                continue
+            counts["create"] += 1
+            if item.invitations is not Invitations.NOBODY:
+                people = [*item.values["required"], *item.values["optional"]]
+                counts["invitations"] += len(people)
+    return FirstSync(
+        creates_in_exchange=counts["create"],
+        creates_in_crm=len(survey.wanted),
+        links=len(survey.pairs),
+        skips=counts["skip"] + items - len(survey.pairs) - len(survey.wanted),
+        invitations=counts["invitations"],
+    )
+
+
+def _creation(book: Book, key: UUID) -> ItemLink:
+    return ItemLink(
+        mailbox_id=book.mailbox.pk,
+        kind=book.kind,
+        key=key,
+        state=State.CREATING,
+        by_filter=True,
+        due_at=Now(),
+    )
+
+
+def _link(book: Book, survey: Survey) -> None:
+    """Make all of it work to be done; to be called `fenced`."""
+    listed = {item.item_id: item for item in survey.items}
+    links = [_creation(book, key) for key in survey.creations]
+    links += [
+        _of_item(book, listed[item_id], key, State.LINKED, key in survey.selected)
+        for item_id, key in survey.pairs.items()
+    ]
+    links += [
+        _of_item(book, item, uuid4(), State.WANTED, by_filter=False) for item in survey.wanted
+    ]
+    ItemLink.objects.bulk_create(links, batch_size=1000)
+    if book.kind is ItemKind.APPOINTMENT:
+        taken = {link.item_id for link in links}
+        SeenAppointment.objects.bulk_create(
+            [
+                SeenAppointment(mailbox_id=book.mailbox.pk, item_id=item.item_id, uid=item.uid)
+                for item in survey.items
+                if item.uid and item.item_id not in taken
+            ],
+            ignore_conflicts=True,
+            batch_size=1000,
+        )
+
+
+def _of_item(
+    book: Book, item: ListedItem, key: UUID, state: ItemLink.State, by_filter: bool
+) -> ItemLink:
+    return ItemLink(
+        mailbox_id=book.mailbox.pk,
+        kind=book.kind,
+        key=key,
+        state=state,
+        item_id=item.item_id,
+        seen_key=item.change_key,
+        uid=item.uid,
+        subject=item.subject,
+        by_filter=by_filter,
+        due_at=Now(),
+    )
