@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from syncservice.crm.models import User
+from syncservice.crm import templates
+from syncservice.crm.models import SyncFilter, User
 from syncservice.domain.item_values import ItemKind
 from syncservice.mailboxes import directions, schedule
 from syncservice.mailboxes.models import (
@@ -83,6 +84,8 @@ class Person:
 
 
 def person(exchange: MemoryExchange, address: str, **fields: Any) -> Person:
+    if not SyncFilter.objects.filter(kind=SyncFilter.Kind.TEMPLATE).exists():
+        SyncFilter.objects.bulk_create(templates.defaults(SyncFilter))  # a test took them away
     user = User.objects.create(username=address, email=address, **fields)
     box = factories.mailbox(owner=user, act_method=ActMethod.SERVER_SIDE, enabled=False)
     directions.enable([box.pk], [Direction.Kind.ACT], "tests")

@@ -55,6 +55,8 @@ class ItemLink(models.Model):
     #: The item bears our record key and our category: taking the category off unlinks it.
     is_marked = models.BooleanField(default=False)
     is_removed = models.BooleanField(default=False)  # the item left its folder
+    #: Everything is listed once more, and the item has not come by yet.
+    is_unlisted = models.BooleanField(default=False)
     is_undone = models.BooleanField(default=False)  # somebody wants the item taken back
     #: What is left of a deleted record, as `crm_recordchange` keeps it; null: it is there.
     deleted_record = models.JSONField(null=True)
