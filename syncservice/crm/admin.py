@@ -198,7 +198,7 @@ class TaskForm(forms.ModelForm):
         super().__init__(*args, **kwargs)
         said: dict[int, list[Any]] = {}
         for kind, statuses in STATUSES.items():
-            for code, (_state, text) in statuses.items():
+            for code, text in statuses.items():
                 said.setdefault(code, []).append((kind.label, text))
         status = cast("forms.TypedChoiceField", self.fields["status"])
         status.choices = [
@@ -231,7 +231,7 @@ class TaskAdmin(ActivityAdmin):
 
     @admin.display(description=_("status"))
     def status_text(self, task: Task) -> str:
-        return str(STATUSES[Task.Kind(task.kind)][task.status][1])
+        return str(STATUSES[Task.Kind(task.kind)][task.status])
 
 
 @admin.register(SyncFilter)

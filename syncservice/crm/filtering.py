@@ -22,8 +22,8 @@ from syncservice.crm.models import (
     Task,
     User,
 )
-from syncservice.crm.models.appointments import STATES
-from syncservice.crm.models.tasks import STATUSES
+from syncservice.domain.activity_states import APPOINTMENT_STATUSES, TASK_STATUSES, State
+from syncservice.domain.field_map import RecordType
 from syncservice.domain.filters import (
     FIELDS,
     ME,
@@ -162,12 +162,10 @@ def _choice(entity: Entity, name: str, choice: str) -> Q:
         return Q(priority=Priority[choice.upper()])
     if name == "status":
         return Q(status=Appointment.Status[choice.upper()])
-    if entity.kind is ItemKind.APPOINTMENT:
-        state = Appointment.State[choice.upper()]
-        return Q(status__in=[status for status, its in STATES.items() if its == state])
-    open_or_not = Task.State[choice.upper()]
-    statuses = STATUSES[Task.Kind(entity.value)]
-    return Q(status__in=[code for code, (its, _) in statuses.items() if its == open_or_not])
+    is_appointment = entity.kind is ItemKind.APPOINTMENT
+    statuses = APPOINTMENT_STATUSES if is_appointment else TASK_STATUSES[RecordType(entity)]
+    state = State[choice.upper()]
+    return Q(status__in=[code for code, status in statuses.items() if status.state is state])
 
 
 def _within(entity: Entity, condition: Condition, user: User) -> Q:
