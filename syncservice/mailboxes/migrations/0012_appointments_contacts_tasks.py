@@ -151,6 +151,7 @@ class Migration(migrations.Migration):
                 ("is_marked", models.BooleanField(default=False)),
                 ("is_removed", models.BooleanField(default=False)),
                 ("is_unlisted", models.BooleanField(default=False)),
+                ("is_leaving", models.BooleanField(default=False)),
                 ("is_undone", models.BooleanField(default=False)),
                 ("deleted_record", models.JSONField(null=True)),
                 ("attempted_at", models.DateTimeField(null=True)),
