@@ -93,7 +93,7 @@ class MemoryItem:
             subject=values["subject"]
             if "subject" in values
             else " ".join(filter(None, (name.get("first"), name.get("last")))),
-            starts_at=time["start"] if time else None,
+            starts_at=time["start"] if time else values.get("due"),
             uid=self.uid,
             addresses=tuple(
                 values[one].lower() for one in ("email1", "email2", "email3") if values.get(one)

@@ -154,7 +154,8 @@ class ListedItem:
     record_key: str = ""  # ours, which we put on it; '': none
     categories: tuple[str, ...] = ()
     subject: str = ""  # of a contact: its display name
-    starts_at: str | None = None  # of an appointment, "2026-03-01T09:00:00Z"
+    #: Of an appointment, "2026-03-01T09:00:00Z"; of a task, the date that it is due, "2026-03-05".
+    starts_at: str | None = None
     uid: str = ""  # of an appointment: the same in every attendee's calendar
     addresses: tuple[str, ...] = ()  # of a contact, in lower case
 

@@ -1,5 +1,7 @@
 """Visits of appointments, contacts and tasks: what travels, and what does not."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from syncservice.crm.models import Contact, Task
@@ -52,6 +54,20 @@ def test_a_tracked_item_becomes_a_record_and_others_do_not(ann):
     task = Task.objects.get()
     assert (task.subject, task.owner) == ("Call Kim", ann.user)
     assert ann.outlook.items[tracked].record_key
+
+
+def test_a_task_that_is_on_both_sides_already_is_adopted_and_not_made_again(ann):
+    same = ann.outlook.add(TASK, subject="Call Kim", due="2026-03-05")
+    ann.outlook.add(TASK, subject="Call Kim", due="2026-03-06")
+    task = Task.objects.create(
+        subject="Call  kim", due_at=datetime(2026, 3, 5, 9, tzinfo=UTC), status=2, owner=ann.user
+    )
+    ann.visit()
+    assert len(ann.items(TASK)) == 2
+    assert list(Task.objects.all()) == [task]
+    link = ann.links.get(kind=TASK)
+    assert (link.key, link.item_id, link.state) == (task.pk, same, State.LINKED)
+    assert TRACKED in ann.outlook.items[same].categories
 
 
 def test_a_quiet_visit_costs_one_request_a_folder(ann):
