@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from syncservice.domain.faults import Fault, FaultError, Nature, Scope
 from syncservice.domain.item_values import DELETED, OCCURRENCE, VALUES, ItemKind, Value, Values
+from syncservice.domain.time_zones import canonical
 from syncservice.servers.gateway import (
     Deletion,
     Gone,
@@ -236,6 +237,8 @@ class MemoryMailbox:
         if item.kind is ItemKind.TASK:
             _complete(item.values, values, self.exchange.now)
             item.values["due"] = item.values["due"] or item.values["start"]
+        if item.values.get("time"):
+            item.values["time"]["zone"] = canonical(item.values["time"]["zone"])
         if item.kind is ItemKind.APPOINTMENT and item.is_organizer:
             is_moved = had_time != (item.values["time"], item.values["recurrence"])
             before = {} if is_moved else item.values["responses"]

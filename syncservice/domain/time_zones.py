@@ -4,7 +4,7 @@ The table is CLDR's, as the library tzlocal keeps it up to date. A zone that nob
 and never a fault: one odd zone stopped whole lanes of the reference (P22, F215).
 
 Windows has one zone where IANA has several, so a name may come back as another of the same clock:
-Europe/Brussels as Europe/Paris. Names are the same zone when their `windows_id` is.
+Europe/Brussels as Europe/Paris. Names are the same zone when their `canonical` ones are.
 """
 
 from collections.abc import Mapping
@@ -34,6 +34,14 @@ def windows_id(iana: str) -> str:
     """Return the Windows id of an IANA name or alias; '' for one that Windows does not have."""
     name = _known(iana)
     return tz_win.get(name) or tz_win.get(f"Etc/{name}", "") if name else ""
+
+
+def canonical(iana: str) -> str:
+    """Return the name by which a zone comes back from Exchange; its own where Windows has none.
+
+    Europe/Amsterdam, written to Exchange, is read as Europe/Berlin.
+    """
+    return iana_name(windows_id(iana)) or iana
 
 
 def is_known(name: str) -> bool:

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import pytest
 from tzlocal.windows_tz import win_tz
 
-from syncservice.domain.time_zones import clock_of, iana_name, is_known, windows_id
+from syncservice.domain.time_zones import canonical, clock_of, iana_name, is_known, windows_id
 
 
 @pytest.mark.parametrize(("windows", "iana"), [
@@ -82,6 +82,21 @@ def test_what_exchange_may_say_of_a_zone(given: str, iana: str) -> None:
 ])  # fmt: skip
 def test_aliases_have_the_windows_zone_of_what_they_stand_for(iana: str, windows: str) -> None:
     assert windows_id(iana) == windows
+
+
+@pytest.mark.parametrize(("name", "back"), [
+    ("Europe/Amsterdam", "Europe/Berlin"),
+    ("Europe/Berlin", "Europe/Berlin"),
+    ("Europe/Brussels", "Europe/Paris"),
+    ("europe/brussels", "Europe/Paris"),
+    ("UTC", "Etc/UTC"),
+    ("Antarctica/Troll", "Antarctica/Troll"),  # Windows has no such clock
+    ("Europe/Nowhere", "Europe/Nowhere"),
+    ("", ""),
+])  # fmt: skip
+def test_a_zone_comes_back_by_the_name_that_windows_stands_for(name: str, back: str) -> None:
+    assert canonical(name) == back
+    assert canonical(back) == back
 
 
 def test_a_zone_without_a_windows_id_has_a_clock_all_the_same() -> None:
