@@ -17,8 +17,9 @@ from exchangelib.version import Build, Version
 from lxml import etree
 
 from syncservice.domain.faults import FaultError, Nature, Scope
-from syncservice.domain.item_values import DELETED
+from syncservice.domain.item_values import DELETED, Values
 from syncservice.domain.recurrence import Pattern, Recurrence
+from syncservice.domain.time_zones import clock_of
 from syncservice.servers.exchange.activities import ExchangeActivities
 from syncservice.servers.exchange.conversation import ExchangeServer
 from syncservice.servers.exchange.properties import named
@@ -246,6 +247,96 @@ def test_an_appointment_of_a_zone_that_nobody_knows_is_read_and_changed(world, z
     (written,) = world.gateway.update(APPOINTMENT, [change(item, time=later)])
     assert isinstance(written, Written)
     assert read(world.gateway, APPOINTMENT, written.item_id).values["time"] == later
+
+
+ODD = "Europe/Samara"  # Windows has it, and the server does not
+ALL_DAY = pytest.mark.parametrize("all_day", [False, True])
+
+
+def odd(*, all_day: bool) -> Values:
+    start, end = ("08:00", "09:30") if not all_day else ("20:00", "20:00")
+    day = 3 if all_day else 2
+    return {
+        "start": f"2026-03-02T{start}:00Z", "end": f"2026-03-0{day}T{end}:00Z",
+        "all_day": all_day, "zone": ODD,
+    }  # fmt: skip
+
+
+def assert_as_good(time: Values, wanted: Values) -> None:
+    """It is the same time, on a clock that shows the same."""
+    assert {**time, "zone": ODD} == wanted
+    assert time["zone"] != ODD
+    moment = datetime.fromisoformat(time["start"])
+    clocks = (clock_of(zone) for zone in (time["zone"], ODD))
+    assert len({moment.astimezone(clock).utcoffset() for clock in clocks}) == 1
+
+
+@ALL_DAY
+def test_an_appointment_whose_zone_the_server_refuses_gets_one_that_shows_the_same(world, all_day):
+    wanted = odd(all_day=all_day)
+    items = [new(APPOINTMENT, f"key-{n}", time=wanted, subject=f"{n}") for n in range(3)]
+    written = world.gateway.create(APPOINTMENT, [items[0], new(APPOINTMENT), *items[1:]])
+    assert [type(one) for one in written] == [Written] * 4
+    read_again = [read(world.gateway, APPOINTMENT, one.item_id) for one in written]
+    assert [item.record_key for item in read_again] == ["key-0", "", "key-1", "key-2"]
+    assert read_again[1].values["time"] == TIME
+    for item in (read_again[0], *read_again[2:]):
+        assert_as_good(item.values["time"], wanted)
+
+
+@ALL_DAY
+def test_an_appointment_moves_into_a_zone_that_the_server_refuses(world, all_day):
+    wanted = odd(all_day=all_day)
+    made = world.gateway.create(APPOINTMENT, [new(APPOINTMENT) for _ in range(2)])
+    items = [read(world.gateway, APPOINTMENT, one.item_id) for one in made]
+    written = world.gateway.update(APPOINTMENT, [change(one, time=wanted) for one in items])
+    for one in written:
+        assert isinstance(one, Written)
+        item = read(world.gateway, APPOINTMENT, one.item_id)
+        assert item.change_key == one.change_key
+        assert_as_good(item.values["time"], wanted)
+
+
+def test_a_series_in_a_zone_that_the_server_refuses_has_its_occurrences(world):
+    daily = Recurrence(pattern=Pattern.DAILY, starts_on=date(2026, 3, 2), count=9).as_value()
+    different = {"occurrence:2026-03-03": {"subject": "x"}, "occurrence:2026-03-04": DELETED}
+    wanted = odd(all_day=False)
+    given = new(APPOINTMENT, time=wanted, recurrence=daily, **different)
+    (written,) = world.gateway.create(APPOINTMENT, [given])
+    values = read(world.gateway, APPOINTMENT, written.item_id).values
+    assert_as_good(values["time"], wanted)
+    assert values["recurrence"] == daily
+    assert different.items() <= values.items()
+
+
+@pytest.mark.parametrize(
+    ("code", "times", "is_written"),
+    [
+        ("ErrorTimeZone", 3, True),  # no zone at all does it
+        ("ErrorCalendarInvalidTimeZone", 3, True),
+        ("ErrorTimeZone", 4, False),
+    ],
+)
+def test_an_appointment_is_written_without_a_zone_when_all_are_refused(
+    world, code, times, is_written
+):
+    world.goes_wrong("message", "CreateItem", code=code, times=times)
+    (written,) = world.gateway.create(APPOINTMENT, [new(APPOINTMENT, time=odd(all_day=False))])
+    assert isinstance(written, Written if is_written else NotWritten)
+    if is_written:
+        time = read(world.gateway, APPOINTMENT, written.item_id).values["time"]
+        assert {**time, "zone": ODD} == odd(all_day=False)
+    else:
+        assert (written.fault.nature, written.fault.scope) == (Nature.PERMANENT, Scope.EMAIL)
+    assert len(world.gateway.changes(APPOINTMENT, "", 10).items) == is_written
+
+
+def test_a_zone_that_no_request_may_have_is_left_out(world):
+    """Of a whole request that is refused, nobody knows what was wrong with it."""
+    world.goes_wrong("request", "CreateItem", times=1, code="ErrorSchemaValidation")
+    (written,) = world.gateway.create(APPOINTMENT, [new(APPOINTMENT)])
+    assert isinstance(written, Written)
+    assert len(world.gateway.changes(APPOINTMENT, "", 10).items) == 1
 
 
 # --- requests -------------------------------------------------------------------------------------

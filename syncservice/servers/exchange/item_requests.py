@@ -52,6 +52,7 @@ _REFUSALS = (
     "exchange.property_validation_failure",
     "exchange.occurrence_",
     "exchange.recurrence_",
+    "exchange.time_zone",
     "exchange.http_400",
     "exchange.http_413",
 )
