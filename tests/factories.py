@@ -1,9 +1,9 @@
 """Records for tests, with the values that don't matter filled in."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import count
 
-from syncservice.crm.models import IncomingFilter, Queue, User
+from syncservice.crm.models import Appointment, Contact, IncomingFilter, Queue, Task, User
 from syncservice.domain.polling import Rest
 from syncservice.mailboxes import administration, directions, schedule
 from syncservice.mailboxes.models import Direction, EmailServerProfile, Lane, Mailbox
@@ -62,6 +62,22 @@ def queue(address: str, **fields) -> Queue:
     found = Queue.objects.create(name=address, email_address=address, **fields)
     mailbox(owner=found, enabled=False)
     return found
+
+
+def contact(**fields) -> Contact:
+    return Contact.objects.create(**{"last_name": "Bos", **fields})
+
+
+def task(**fields) -> Task:
+    return Task.objects.create(**{"subject": "Call back", "status": 2, **fields})
+
+
+def appointment(**fields) -> Appointment:
+    """An appointment of nobody, from nine to ten on a Monday of March."""
+    start = fields.setdefault("starts_at", datetime(2026, 3, 2, 9, tzinfo=UTC))
+    return Appointment.objects.create(
+        **{"subject": "Review", "ends_at": start + timedelta(hours=1), **fields}
+    )
 
 
 def claim(box: Mailbox, lease: timedelta = LEASE) -> Claim:

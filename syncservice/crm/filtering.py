@@ -3,11 +3,10 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import date, datetime, time, timedelta
 from functools import reduce
 from operator import and_, or_
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.db import models
 from django.db.models import Q
@@ -36,6 +35,7 @@ from syncservice.domain.filters import (
     parse,
 )
 from syncservice.domain.item_values import ItemKind
+from syncservice.domain.time_zones import clock_of
 
 MODELS: Mapping[ItemKind, type[models.Model]] = {
     ItemKind.APPOINTMENT: Appointment,
@@ -62,8 +62,13 @@ _NEGATED = frozenset({Operator.NE, Operator.NOT_CONTAINS, Operator.NOT_EMPTY})
 
 
 def selected(kind: ItemKind, user: User) -> "models.QuerySet[Any]":
-    """Return the records that any of the user's filters selects; without filters none (F185)."""
+    """Return the records that any of the user's filters selects; without filters none (F185).
+
+    Recurring tasks are never among them: Exchange has no place for them (F193).
+    """
     rows = MODELS[kind]._default_manager.all()
+    if kind is ItemKind.TASK:
+        rows = rows.filter(is_recurring=False)
     filters = _filters_of(kind, user)
     if not filters:
         return rows.none()
@@ -181,13 +186,9 @@ def _days(condition: Condition, today: date) -> tuple[date | None, date | None]:
     )
 
 
-def _clock(user: User) -> tzinfo:
-    return ZoneInfo(user.time_zone) if user.time_zone else UTC
-
-
 def _today(user: User) -> date:
-    return timezone.now().astimezone(_clock(user)).date()
+    return timezone.now().astimezone(clock_of(user.time_zone)).date()
 
 
 def _midnight(day: date, user: User) -> datetime:
-    return datetime.combine(day, time(), _clock(user))
+    return datetime.combine(day, time(), clock_of(user.time_zone))

@@ -14,6 +14,7 @@ from django.db.models.functions import Upper
 from syncservice.crm.models import (
     Account,
     ActivityParty,
+    AppointmentParty,
     AutomaticRecord,
     Contact,
     EmailEnabled,
@@ -173,10 +174,11 @@ def resolve_all(records: Mapping[str, Match]) -> int:
         ids = {
             capitals[address]: match.id for address, match in records.items() if match.kind is kind
         }
-        unresolved = ActivityParty.objects.annotate(upper=Upper("address")).filter(
-            upper__in=ids,
-            user=None, queue=None, account=None, contact=None, lead=None,
-        )  # fmt: skip
         known = [When(upper=address, then=Value(pk)) for address, pk in ids.items()]
-        places += unresolved.update(**{kind: Case(*known)})
+        for parties in (ActivityParty.objects, AppointmentParty.objects):
+            unresolved = parties.annotate(upper=Upper("address")).filter(
+                upper__in=ids,
+                user=None, queue=None, account=None, contact=None, lead=None,
+            )  # fmt: skip
+            places += unresolved.update(**{kind: Case(*known)})
     return places

@@ -12,29 +12,14 @@ from syncservice.crm.models import (
     AppointmentAttachment,
     AppointmentParty,
     AttachmentContent,
-    Contact,
     RecordChange,
     Task,
     User,
 )
 from syncservice.domain.item_values import ItemKind
+from tests.factories import appointment, contact, task
 
-NINE = datetime(2026, 3, 2, 9, tzinfo=UTC)
 Participation = AppointmentParty.Participation
-
-
-def appointment(**fields) -> Appointment:
-    return Appointment.objects.create(
-        **{"subject": "Review", "starts_at": NINE, "ends_at": NINE + timedelta(hours=1), **fields}
-    )
-
-
-def task(**fields) -> Task:
-    return Task.objects.create(**{"subject": "Call back", "status": 2, **fields})
-
-
-def contact(**fields) -> Contact:
-    return Contact.objects.create(**{"last_name": "Bos", **fields})
 
 
 class Reader:

@@ -4,6 +4,8 @@ import django.contrib.postgres.functions
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
+import syncservice.crm.models.people
+
 
 class Migration(migrations.Migration):
     dependencies = [
@@ -264,6 +266,11 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="user",
             name="time_zone",
-            field=models.CharField(blank=True, max_length=64, verbose_name="time zone"),
+            field=models.CharField(
+                blank=True,
+                max_length=64,
+                validators=[syncservice.crm.models.people.known_time_zone],
+                verbose_name="time zone",
+            ),
         ),
     ]

@@ -4,9 +4,12 @@ from typing import Any, Self
 
 from django.contrib.auth.models import AbstractUser
 from django.contrib.postgres.functions import RandomUUID
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Now, Upper
 from django.utils.translation import gettext_lazy as _
+
+from syncservice.domain.time_zones import is_known
 
 
 class KnowsStoredAddress(models.Model):
@@ -43,6 +46,12 @@ class AutomaticRecord(models.IntegerChoices):
     LEAD = 2, _("a lead")
 
 
+def known_time_zone(name: str) -> None:
+    """Refuse a time zone that has no clock here."""
+    if not is_known(name):
+        raise ValidationError(_("Write a time zone as “Europe/Amsterdam”."))
+
+
 class User(AbstractUser, KnowsStoredAddress):
     """A CRM user; the reference's system user."""
 
@@ -56,7 +65,9 @@ class User(AbstractUser, KnowsStoredAddress):
     )
 
     #: IANA name; dates of tasks are this user's days. '': nobody said.
-    time_zone = models.CharField(_("time zone"), max_length=64, blank=True)
+    time_zone = models.CharField(
+        _("time zone"), max_length=64, blank=True, validators=[known_time_zone]
+    )
     #: A contact's company is its account's name, whatever else the record has (F194).
     company_from_account = models.BooleanField(
         _("the company of a contact is its account"), default=False
