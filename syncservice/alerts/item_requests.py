@@ -78,7 +78,7 @@ def retry(mailbox: Mailbox, actor: str) -> int:
     number = failed.update(
         state=Case(
             When(~Q(state=State.REFUSED), then=F("state")),
-            When(base=None, then=Value(State.WANTED)),
+            When(base__isnull=True, then=Value(State.WANTED)),
             default=Value(State.LINKED),
         ),
         question=Case(When(state=State.REFUSED, then=Value("")), default=F("question")),

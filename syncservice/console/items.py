@@ -95,7 +95,7 @@ class Visit:
     """What one visit did, by its journal, and what came of undoing it."""
 
     number: int
-    at: datetime
+    ended_at: datetime
     entries: int
     asked: int  # entries that are to be undone
     undone: int
@@ -115,31 +115,28 @@ class Visit:
 
 def visits(mailbox: Mailbox, limit: int) -> list[Visit]:
     """Return the last visits that did something, the newest first."""
+    of_mailbox = JournalEntry.objects.filter(mailbox=mailbox)
+    last = of_mailbox.values_list("fence", flat=True).distinct().order_by("-fence")[:limit]
+    done = of_mailbox.filter(fence__in=list(last))
     is_undone, is_refused = Q(undone_at__isnull=False), ~Q(undo_text="")
-    rows = (
-        JournalEntry.objects.filter(mailbox=mailbox).values(number=F("fence")).order_by("-number")
-    )
-    found = [
-        Visit(**row)
-        for row in rows.annotate(
-            at=Max("at"),
+    found = {
+        row["number"]: Visit(**row)
+        for row in done.values(number=F("fence"))
+        .annotate(
+            ended_at=Max("at"),
             entries=Count("pk"),
             asked=Count("pk", Q(undo_asked_at__isnull=False)),
             undone=Count("pk", is_undone & ~is_refused),
             refused=Count("pk", is_undone & is_refused),
-        )[:limit]
-    ]
-    by_number = {visit.number: visit for visit in found}
+        )
+        .order_by("-number")
+    }
     names, actions = dict(KINDS), dict(JournalEntry.Action.choices)
-    done = JournalEntry.objects.filter(mailbox=mailbox, fence__in=by_number)
-    for row in (
-        done.values("fence", "kind", "action")
-        .annotate(number=Count("pk"), first=Min("pk"))
-        .order_by("first")
-    ):
-        what = (str(names[row["kind"]]), str(actions[row["action"]]), row["number"])
-        by_number[row["fence"]].did.append(what)
-    return found
+    counted = done.values("fence", "kind", "action").annotate(times=Count("pk"), first=Min("pk"))
+    for row in counted.order_by("first"):
+        what = (str(names[row["kind"]]), str(actions[row["action"]]), row["times"])
+        found[row["fence"]].did.append(what)
+    return list(found.values())
 
 
 def entries(mailbox: Mailbox, visit: int) -> QuerySet[JournalEntry]:
