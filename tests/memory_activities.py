@@ -228,16 +228,19 @@ class MemoryMailbox:
     def change(self, item: MemoryItem, values: Values) -> None:
         had_time = item.values.get("time"), item.values.get("recurrence")
         _put(item.values, deepcopy(dict(values)))
+        for name in {"required", "optional"} & values.keys():
+            people = {one["address"].lower(): one["name"] for one in values[name]}
+            item.values[name] = [{"address": one, "name": people[one]} for one in sorted(people)]
         if item.kind is ItemKind.TASK:
             _complete(item.values, values, self.exchange.now)
+            item.values["due"] = item.values["due"] or item.values["start"]
         if item.kind is ItemKind.APPOINTMENT and item.is_organizer:
             is_moved = had_time != (item.values["time"], item.values["recurrence"])
             before = {} if is_moved else item.values["responses"]
             item.values["responses"] = {
                 one: before.get(one, "none") for one in sorted(item.attendees)
             }
-            if item.attendees:
-                item.values["organizer"] = {"address": self.address, "name": ""}
+            item.values["organizer"] = {"address": self.address, "name": ""}
         self.touch(item)
 
     def touch(self, item: MemoryItem) -> None:
@@ -272,13 +275,14 @@ class MemoryMailbox:
         """Put an invitation into the calendar, as Exchange does before its recipient sees it."""
         names = [*_OF_MEETING, *(name for name in original.values if name.startswith(OCCURRENCE))]
         values = {name: original.values[name] for name in names}
+        unanswered = dict.fromkeys(sorted(original.attendees), "none")
         copy = self.of_uid(original.uid)
         if copy is None:
-            values |= {"show_as": "tentative", "responses": {self.address: "none"}}
+            values |= {"show_as": "tentative", "responses": unanswered}
             self.store(ItemKind.APPOINTMENT, values, uid=original.uid, is_organizer=False)
             return
         if copy.values["time"] != values["time"]:
-            values |= {"show_as": "tentative", "responses": {self.address: "none"}}
+            values |= {"show_as": "tentative", "responses": unanswered}
         copy.is_cancelled = False
         self.change(copy, values)
 
@@ -428,10 +432,13 @@ def _put(values: dict[str, Value], changed: Mapping[str, Value]) -> None:
         for name in _occurrences(values):
             del values[name]
     for name, value in changed.items():
-        if not name.startswith(OCCURRENCE):
-            values[name] = value
-        elif value is not None and values.get(name) != DELETED:
-            values[name] = value  # nobody can bring an occurrence back, EWS least of all
+        if name.startswith(OCCURRENCE):
+            if values.get(name) == DELETED:
+                continue  # nobody can bring an occurrence back, EWS least of all
+            if not value:
+                values.pop(name, None)  # as the series has it
+                continue
+        values[name] = value
 
 
 def _complete(values: dict[str, Value], changed: Values, now: datetime) -> None:

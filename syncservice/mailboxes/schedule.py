@@ -18,6 +18,7 @@ from django.db.models.functions import Greatest, Now
 
 from syncservice.domain.polling import Rest
 from syncservice.mailboxes.models import (
+    ChangeRouting,
     DeclinedItem,
     EmailServerProfile,
     FolderCursor,
@@ -238,6 +239,7 @@ def sendings_due(most: int) -> int:
 
 def route_changes() -> int:
     """Let the mailboxes be pushed to whom the CRM's latest changes concern; return how many."""
+    ChangeRouting.objects.get_or_create(pk=ChangeRouting.ONLY)
     with connection.cursor() as cursor:
         cursor.execute(_ROUTE_CHANGES)
         return int(cursor.fetchone()[0])

@@ -117,6 +117,11 @@ class AppointmentRecords(KindRecords[Appointment]):
         """Look up whose the addresses of many appointments are, all at once."""
         self._addresses.prepare(address for one in values for address in attendees.of(one))
 
+    def learn_uid(self, record: Appointment, uid: str) -> None:
+        """Let an appointment know how Exchange calls it in all calendars."""
+        record.uid = uid
+        record.save(update_fields=["uid"])
+
     def cancel(self, record: Appointment) -> None:
         """Call an appointment off."""
         record.status = Status.CANCELED

@@ -150,6 +150,7 @@ class Migration(migrations.Migration):
                 ("by_filter", models.BooleanField(default=False)),
                 ("is_marked", models.BooleanField(default=False)),
                 ("is_removed", models.BooleanField(default=False)),
+                ("is_unlisted", models.BooleanField(default=False)),
                 ("is_undone", models.BooleanField(default=False)),
                 ("deleted_record", models.JSONField(null=True)),
                 ("attempted_at", models.DateTimeField(null=True)),

@@ -55,6 +55,8 @@ class ItemLink(models.Model):
     #: The item bears our record key and our category: taking the category off unlinks it.
     is_marked = models.BooleanField(default=False)
     is_removed = models.BooleanField(default=False)  # the item left its folder
+    #: A listing that ends without it shows that it is gone: it was made, or all is listed once more.
+    is_unlisted = models.BooleanField(default=False)
     is_undone = models.BooleanField(default=False)  # somebody wants the item taken back
     #: What is left of a deleted record, as `crm_recordchange` keeps it; null: it is there.
     deleted_record = models.JSONField(null=True)

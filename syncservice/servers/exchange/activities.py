@@ -5,15 +5,14 @@ reaches the mailbox sees it, no person does, and it moves with the mailbox (F019
 our record on each item.
 """
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from exchangelib import ExtendedProperty
 from exchangelib.folders import Folder
-from exchangelib.items import SEND_TO_NONE
-from exchangelib.services import CreateItem, DeleteItem, FindItem, GetItem, UpdateItem
-from exchangelib.util import create_element
+from exchangelib.services import FindItem, GetItem
 
 from syncservice.domain.faults import Fault, FaultError, Scope
 from syncservice.domain.item_values import ItemKind
@@ -23,16 +22,16 @@ from syncservice.servers.exchange.answers import Answers, all_pages, can_be_sent
 from syncservice.servers.exchange.changes import Changes
 from syncservice.servers.exchange.faults import UNREADABLE, faults_of_mailbox, faults_translated
 from syncservice.servers.exchange.item_classes import (
-    CATEGORIES,
     CLASSES,
     RECORD_KEY,
     ItemClass,
-    ids_of,
     item,
     listed_item,
 )
-from syncservice.servers.exchange.item_requests import BATCH, ITEM_GONE, Answer, ItemRequests
-from syncservice.servers.exchange.properties import Element, Setting, named, put_all, texts
+from syncservice.servers.exchange.item_requests import BATCH, Answer, ItemRequests, is_gone
+from syncservice.servers.exchange.item_writing import ItemWriter
+from syncservice.servers.exchange.occurrences import with_occurrences
+from syncservice.servers.exchange.properties import Element, named
 from syncservice.servers.gateway import (
     Deletion,
     Gone,
@@ -126,17 +125,28 @@ class ExchangeActivities(Access):
         return ItemPage(kept, tuple(removed), state, is_last)
 
     def read(self, kind: ItemKind, item_ids: Sequence[str]) -> Iterator[Item | NotRead | Gone]:
-        of = CLASSES[kind]
+        """As the gateway says; what has not the form that it should have is not read."""
+        of, requests = CLASSES[kind], ItemRequests(self._conversation)
 
         def compose(ids: Sequence[str]) -> Element:
             return payloads.get_items(map(payloads.item_id, ids), of.properties_read)
 
         for start in range(0, len(item_ids), BATCH):
             ids = item_ids[start : start + BATCH]
-            answers = self._requests.ask(GetItem, compose, ids)
+            answers = requests.ask(GetItem, compose, ids)
+            read = {
+                item_id: _read(of, item_id, answer, self._address)
+                for item_id, answer in zip(ids, answers, strict=True)
+            }
+            elements = {
+                item_id: (answer[0], item)
+                for item_id, answer in zip(ids, answers, strict=True)
+                if not isinstance(answer, Fault) and isinstance(item := read[item_id], Item)
+            }
             with faults_translated():
-                read = [_read(of, *pair) for pair in zip(ids, answers, strict=True)]
-            yield from read
+                whole = with_occurrences(requests, [*elements.values()])
+            read |= dict(zip(elements, whole, strict=True))
+            yield from (read[item_id] for item_id in ids)
 
     def find(self, kind: ItemKind, record_keys: Sequence[str]) -> tuple[ListedItem, ...]:
         of = CLASSES[kind]
@@ -159,95 +169,26 @@ class ExchangeActivities(Access):
         return tuple(found.values())
 
     def create(self, kind: ItemKind, items: Sequence[NewItem]) -> list[Written | NotWritten]:
-        of = CLASSES[kind]
-
-        def compose(some: Sequence[NewItem]) -> Element:
-            elements = [_new(of, new) for new in some]
-            return payloads.create_items(self._conversation, of.folder, elements, SEND_TO_NONE)
-
-        answers = self._requests.ask(CreateItem, compose, items)
-        with faults_translated():
-            return [_written(answer) for answer in answers]
+        return ItemWriter(self._conversation, CLASSES[kind]).create(items)
 
     def update(
         self, kind: ItemKind, changes: Sequence[ItemChange]
     ) -> list[Written | NotWritten | Gone]:
-        of = CLASSES[kind]
-
-        def compose(some: Sequence[Element]) -> Element:
-            return payloads.update_items(some, SEND_TO_NONE)
-
-        settings = [_changed(of, change) for change in changes]
-        written: dict[str, Written | NotWritten | Gone] = {
-            change.item_id: Written(change.item_id, change.change_key) for change in changes
-        }
-        asked = [(change, one) for change, one in zip(changes, settings, strict=True) if one]
-        answers = self._requests.ask(
-            UpdateItem,
-            compose,
-            [
-                payloads.item_change(
-                    payloads.item_id(change.item_id, change.change_key), of.tag, one
-                )
-                for change, one in asked
-            ],
-        )
-        with faults_translated():
-            for (change, _), answer in zip(asked, answers, strict=True):
-                is_gone = _is_gone(answer)
-                written[change.item_id] = Gone(change.item_id) if is_gone else _written(answer)
-        return [written[change.item_id] for change in changes]
+        return ItemWriter(self._conversation, CLASSES[kind]).update(changes)
 
     def delete(self, kind: ItemKind, items: Sequence[Deletion]) -> list[Gone | NotWritten]:
-        def compose(some: Sequence[Deletion]) -> Element:
-            ids = [payloads.item_id(one.item_id) for one in some]
-            return payloads.delete_items(ids, SEND_TO_NONE)
-
-        return [
-            NotWritten(answer)
-            if isinstance(answer, Fault) and not _is_gone(answer)
-            else Gone(one.item_id)
-            for one, answer in zip(
-                items, self._requests.ask(DeleteItem, compose, items), strict=True
-            )
-        ]
-
-    @property
-    def _requests(self) -> ItemRequests:
-        return ItemRequests(self._conversation)
+        return ItemWriter(self._conversation, CLASSES[kind]).delete(items)
 
 
-def _is_gone(answer: Answer) -> bool:
-    return isinstance(answer, Fault) and answer.code == ITEM_GONE
-
-
-def _read(of: ItemClass, item_id: str, answer: Answer) -> Item | NotRead | Gone:
-    if _is_gone(answer):
+def _read(of: ItemClass, item_id: str, answer: Answer, owner: str) -> Item | NotRead | Gone:
+    if is_gone(answer):
         return Gone(item_id)
     if not isinstance(answer, Fault):
-        return item(of, answer[0])
+        try:
+            with faults_translated():
+                return item(of, answer[0], owner.lower())
+        except FaultError as error:
+            return NotRead(item_id, dataclasses.replace(error.fault, scope=Scope.EMAIL))
     if answer.scope is not Scope.EMAIL:
         raise FaultError(answer)  # the next request would meet it too
     return NotRead(item_id, answer)
-
-
-def _new(of: ItemClass, new: NewItem) -> Element:
-    element = create_element(f"t:{of.tag}")
-    settings = [
-        *of.settings_of_new(new.values),
-        (RECORD_KEY, new.record_key or None),
-        (CATEGORIES, texts("Categories", new.categories)),
-    ]
-    put_all(element, settings, of.order)
-    return element
-
-
-def _changed(of: ItemClass, change: ItemChange) -> list[Setting]:
-    settings = [*of.settings(change.values)]
-    if change.record_key is not None:
-        settings.append((RECORD_KEY, change.record_key or None))
-    return settings
-
-
-def _written(answer: Answer) -> Written | NotWritten:
-    return NotWritten(answer) if isinstance(answer, Fault) else Written(*ids_of(answer[0]))

@@ -9,14 +9,13 @@ from syncservice.domain.item_values import Value, text_of
 from syncservice.servers.exchange.answers import sendable
 from syncservice.servers.exchange.fields import Field, body, date, parts, text
 from syncservice.servers.exchange.properties import (
-    Element,
     Indexed,
+    Parts,
     Plain,
     Property,
     Setting,
     by_number,
     by_tag,
-    named,
     texts,
 )
 
@@ -66,8 +65,8 @@ def _full_name() -> Field:
 def _children() -> Field:
     at = Plain("contacts:Children")
 
-    def read(item: Element) -> Value:
-        names = item.iterfind(f"{named('Children')}/{named('String')}")
+    def read(item: Parts) -> Value:
+        names = item.get(at.place, ())
         return ", ".join(filter(None, (text_of(name.text).strip() for name in names)))
 
     def settings(value: Value) -> Iterator[Setting]:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from syncservice.domain.item_values import Value, text_of
 from syncservice.servers.exchange.answers import sendable
-from syncservice.servers.exchange.properties import Element, Plain, Property, Setting, ours
+from syncservice.servers.exchange.properties import Parts, Plain, Property, Setting, ours
 
 #: Outlook's "none" is the first of January 4501, and what is before 1601 no server can mean.
 _YEARS = range(1601, 4501)
@@ -21,17 +21,17 @@ class Field:
 
     name: str  # of VALUES
     properties: tuple[Property, ...]  # that it is read from
-    read: Callable[[Element], Value]  # of an item's element
+    read: Callable[[Parts], Value]  # of an item
     settings: Callable[[Value], Iterable[Setting]]
 
 
-def text_at(item: Element, source: Property) -> str:
+def text_at(item: Parts, source: Property) -> str:
     """Read a property's text; '' when the item has none."""
-    found = source.find(item)
+    found = item.get(source.place)
     return text_of(found.text) if found is not None else ""
 
 
-def is_true(item: Element, source: Property) -> bool:
+def is_true(item: Parts, source: Property) -> bool:
     return text_at(item, source) in ("true", "1")
 
 
@@ -68,7 +68,7 @@ def choice(name: str, at: Property, names: Mapping[str, str], usual: str) -> Fie
     return Field(name, (at,), lambda item: names.get(text_at(item, at), usual), settings)
 
 
-def date_at(item: Element, source: Property) -> str | None:
+def date_at(item: Parts, source: Property) -> str | None:
     """Read the date of a property that has a time, which nobody means.
 
     Clients write midnight UTC, the midnight of their own zone or, for a birthday, 11:59 UTC: half a
@@ -88,7 +88,7 @@ def date(name: str, at: Property, *, time: str = "00:00:00Z") -> Field:
 def parts(name: str, at: Mapping[str, Property]) -> Field:
     """Keep an object of texts, each in a property of its own; None when all are ''."""
 
-    def read(item: Element) -> Value:
+    def read(item: Parts) -> Value:
         found = {part: text_at(item, source) for part, source in at.items()}
         return found if any(found.values()) else None
 

@@ -9,15 +9,33 @@ from dataclasses import dataclass
 
 from syncservice.domain.item_values import VALUES, ItemKind, Values
 from syncservice.servers.exchange.answers import categories_in
+from syncservice.servers.exchange.calendar_fields import (
+    CALENDAR_FACTS,
+    CALENDAR_FIELDS,
+    IS_CANCELLED,
+    START,
+    UID,
+    is_organizer,
+    own_response,
+)
 from syncservice.servers.exchange.contact_fields import CONTACT_FIELDS, DISPLAY_NAME, EMAILS
-from syncservice.servers.exchange.fields import SUBJECT, Field, moment_in, text_at, written_moment
+from syncservice.servers.exchange.fields import (
+    SUBJECT,
+    Field,
+    is_true,
+    moment_in,
+    text_at,
+    written_moment,
+)
 from syncservice.servers.exchange.properties import (
     Element,
+    Parts,
     Plain,
     Property,
     Setting,
     named,
     ours,
+    parts_of,
 )
 from syncservice.servers.exchange.task_fields import TASK_CONDITION, TASK_FIELDS, unsupported
 from syncservice.servers.gateway import Item, ListedItem
@@ -44,7 +62,7 @@ class ItemClass:
     title: Property
     listed: tuple[Property, ...] = ()  # besides what all have
     read: tuple[Property, ...] = ()  # besides what the fields are read from
-    unsupported: Callable[[Element], str] = lambda _: ""
+    unsupported: Callable[[Parts], str] = lambda _: ""
 
     @property
     def properties_listed(self) -> tuple[Property, ...]:
@@ -104,35 +122,58 @@ CLASSES: Mapping[ItemKind, ItemClass] = {
         read=TASK_CONDITION,
         unsupported=unsupported,
     ),
+    ItemKind.APPOINTMENT: ItemClass(
+        kind=ItemKind.APPOINTMENT,
+        tag="CalendarItem",
+        folder="calendar",
+        fields=CALENDAR_FIELDS,
+        order=(
+            *_ORDER,
+            *("Start", "End", "IsAllDayEvent", "LegacyFreeBusyStatus", "Location"),
+            *("RequiredAttendees", "OptionalAttendees", "Recurrence", "StartTimeZone"),
+            "EndTimeZone",
+        ),
+        title=SUBJECT.properties[0],
+        listed=(START, UID),
+        read=CALENDAR_FACTS,
+    ),
 }
 
 
 def listed_item(kind: ItemClass, element: Element) -> ListedItem:
     """Read an item's element of a list; it has no more than `properties_listed`."""
     item_id, change_key = ids_of(element)
+    parts = parts_of(element)
     return ListedItem(
         item_id=item_id,
         change_key=change_key,
-        record_key=text_at(element, RECORD_KEY),
+        record_key=text_at(parts, RECORD_KEY),
         categories=categories_in(element),
-        subject=text_at(element, kind.title),
-        starts_at=written_moment(element.findtext(named("Start")) or ""),
-        uid=element.findtext(named("UID")) or "",
-        addresses=tuple(filter(None, (text_at(element, one).lower() for one in EMAILS))),
+        subject=text_at(parts, kind.title),
+        starts_at=written_moment(text_at(parts, START)),
+        uid=text_at(parts, UID),
+        addresses=tuple(filter(None, (text_at(parts, one).lower() for one in EMAILS))),
     )
 
 
-def item(kind: ItemClass, element: Element) -> Item:
-    """Read an item's element that has `properties_read`."""
+def item(kind: ItemClass, element: Element, owner: str) -> Item:
+    """Read an item's element that has `properties_read`; `owner` is the mailbox's address."""
     item_id, change_key = ids_of(element)
+    parts = parts_of(element)
+    values = {field.name: field.read(parts) for field in kind.fields}
+    if owner in values.get("responses", ()) and not is_organizer(parts):
+        values["responses"][owner] = own_response(parts)
     return Item(
         item_id=item_id,
         change_key=change_key,
-        values={field.name: field.read(element) for field in kind.fields},
-        record_key=text_at(element, RECORD_KEY),
+        values=values,
+        record_key=text_at(parts, RECORD_KEY),
         categories=categories_in(element),
-        changed_at=moment_in(text_at(element, _CHANGED_AT)),
-        unsupported=kind.unsupported(element),
+        changed_at=moment_in(text_at(parts, _CHANGED_AT)),
+        uid=text_at(parts, UID),
+        is_organizer=is_organizer(parts),
+        is_cancelled=is_true(parts, IS_CANCELLED),
+        unsupported=kind.unsupported(parts),
     )
 
 

@@ -19,7 +19,13 @@ def item_id(item: str, change_key: str | None = None) -> Element:
     return create_element("t:ItemId", attrs={"Id": item, **key})
 
 
-def get_items(ids: Iterable[Element], properties: Iterable[Property]) -> Element:
+def occurrence_id(series: str, index: int) -> Element:
+    """Name one of a series by its number in the original series, from 1."""
+    attributes = {"RecurringMasterId": series, "InstanceIndex": index}
+    return create_element("t:OccurrenceItemId", attrs=attributes)
+
+
+def get_items(ids: Iterable[Element], properties: Iterable[Property] = ()) -> Element:
     """Ask for items; bodies come as plain text."""
     shape = _shape(properties)
     body_type = create_element("t:BodyType")
@@ -111,7 +117,8 @@ def delete_items(ids: Iterable[Element], cancellations: str) -> Element:
 def _shape(properties: Iterable[Property]) -> Element:
     shape = create_element("m:ItemShape")
     _add(shape, "t:BaseShape", ID_ONLY)
-    shape.append(_holding("t:AdditionalProperties", *(one.path() for one in properties)))
+    if paths := [one.path() for one in properties]:
+        shape.append(_holding("t:AdditionalProperties", *paths))
     return shape
 
 

@@ -106,7 +106,7 @@ class ItemRequests:
             if error.fault.code not in _NOT_BEGUN:
                 raise
             if len(batch) == 1:
-                return [_fault(error.fault, is_items_own=True)]
+                return [as_items_own(error.fault)]
         # One that the server can't take at all stops no other.
         return [answer for one in batch for answer in self._batch(service, compose, [one])]
 
@@ -122,11 +122,15 @@ class ItemRequests:
         # One item's trouble is its own when another had none; nobody else to ask when it is alone.
         is_items_own = number == 1 or not all(map(_is_trouble, answers))
         return [
-            _fault(fault_of_ews_error(answer), is_items_own)
+            as_items_own(fault_of_ews_error(answer), is_items_own)
             if isinstance(answer, EWSError)
             else answer
             for answer in answers
         ]
+
+
+def is_gone(answer: Answer) -> bool:
+    return isinstance(answer, Fault) and answer.code == ITEM_GONE
 
 
 def _is_trouble(answer: Element | EWSError) -> bool:
@@ -137,7 +141,7 @@ def _is_mailboxes(answer: Answer) -> bool:
     return isinstance(answer, Fault) and answer.scope is not Scope.EMAIL
 
 
-def _fault(fault: Fault, is_items_own: bool) -> Fault:
+def as_items_own(fault: Fault, is_items_own: bool = True) -> Fault:
     """Say whose an error in an item's place is, and what helps."""
     if fault.code in _CONFLICTS:
         return dataclasses.replace(fault, nature=Nature.CONFLICT, scope=Scope.EMAIL)

@@ -7,6 +7,7 @@ models do the same for eight times the time that an element takes (PITFALLS X15)
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol, TypeAlias
 
 from exchangelib.util import TNS, create_element
@@ -15,6 +16,11 @@ from exchangelib.util import TNS, create_element
 Element: TypeAlias = Any
 #: What a property is set to: a text, or its whole element.
 Content: TypeAlias = str | Element
+#: Where an item has a property, and the elements of an item by that.
+Place: TypeAlias = tuple[str, ...]
+Parts: TypeAlias = Mapping[Place, Element]
+
+_NAMESPACE = len(f"{{{TNS}}}")
 
 
 def named(tag: str) -> str:
@@ -31,14 +37,15 @@ class Property(Protocol):
     def path(self) -> Element:
         """Return its path, for a shape, a restriction or an update."""
 
-    def find(self, item: Element) -> Element | None:
-        """Find its element below an item's."""
+    @property
+    def place(self) -> Place:
+        """Where `parts_of` an item has it."""
 
     def put(self, item: Element, content: Content) -> None:
         """Add it to an item's element, which doesn't have it yet."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plain:
     """One with a name and an element of its own: "contacts:GivenName"."""
 
@@ -52,8 +59,9 @@ class Plain:
     def path(self) -> Element:
         return create_element("t:FieldURI", attrs={"FieldURI": self.uri})
 
-    def find(self, item: Element) -> Element | None:
-        return item.find(named(self.top))
+    @cached_property
+    def place(self) -> Place:
+        return (self.top,)
 
     def put(self, item: Element, content: Content) -> None:
         item.append(_leaf(self.top, content, dict(self.attributes)))
@@ -66,7 +74,7 @@ _LISTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Indexed:
     """An entry of one of a contact's lists, or a part of one of its addresses."""
 
@@ -85,9 +93,9 @@ class Indexed:
         attributes = {"FieldURI": self.uri, "FieldIndex": self.key}
         return create_element("t:IndexedFieldURI", attrs=attributes)
 
-    def find(self, item: Element) -> Element | None:
-        entry = self._entry(item)
-        return entry.find(named(self.part)) if entry is not None and self.part else entry
+    @cached_property
+    def place(self) -> Place:
+        return (self.top, self.key, *([self.part] if self.part else []))
 
     def put(self, item: Element, content: Content) -> None:
         if item.find(named(self.top)) is None:
@@ -106,7 +114,7 @@ class Indexed:
         return next((entry for entry in entries if entry.get("Key") == self.key), None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Extended:
     """A MAPI property that EWS has no name for, by its tag, or by a set and a number or name."""
 
@@ -118,11 +126,9 @@ class Extended:
         attributes = {**dict(self.attributes), "PropertyType": "String"}
         return create_element("t:ExtendedFieldURI", attrs=attributes)
 
-    def find(self, item: Element) -> Element | None:
-        for extended in item.iterfind(named(self.top)):
-            if self._is_at(extended.find(named("ExtendedFieldURI"))):
-                return extended.find(named("Value"))
-        return None
+    @cached_property
+    def place(self) -> Place:
+        return _place_of(self.path())
 
     def put(self, item: Element, content: Content) -> None:
         extended = create_element(f"t:{self.top}")
@@ -130,13 +136,30 @@ class Extended:
         extended.append(_leaf("Value", content, {}))
         item.append(extended)
 
-    def _is_at(self, path: Element) -> bool:
-        """Whether a path that a server gives is this one; it writes sets and tags its own way."""
-        name, wanted = self.attributes[-1]
-        given = path.get(name) or ""
-        if name == "PropertyTag":
-            return bool(given) and int(given, 16) == int(wanted, 16)
-        return bool(given.casefold() == wanted.casefold())
+
+def _place_of(path: Element) -> Place:
+    """Read the path of an extended property; servers write sets and tags in their own ways."""
+    if tag := path.get("PropertyTag"):
+        return "PropertyTag", str(int(tag, 16))
+    name = path.get("PropertyName")
+    return ("PropertyName", name.casefold()) if name else ("PropertyId", path.get("PropertyId"))
+
+
+def parts_of(item: Element) -> Parts:
+    """Take an item's element apart, once for all that is read from it."""
+    parts: dict[Place, Element] = {}
+    for child in item.iterchildren(named("*")):
+        tag = child.tag[_NAMESPACE:]
+        if tag == Extended.top:
+            path = child.find(named("ExtendedFieldURI"))
+            parts[_place_of(path)] = child.find(named("Value"))
+        elif tag in _LISTS.values():
+            for entry in child:
+                parts[tag, entry.get("Key")] = entry
+                parts |= {(tag, entry.get("Key"), part.tag[_NAMESPACE:]): part for part in entry}
+        else:
+            parts[(tag,)] = child
+    return parts
 
 
 def by_tag(tag: str) -> Extended:

@@ -22,7 +22,7 @@ from syncservice.servers.exchange.fields import (
     text_at,
     written_moment,
 )
-from syncservice.servers.exchange.properties import Element, Plain, Property, Setting
+from syncservice.servers.exchange.properties import Parts, Plain, Property, Setting
 
 _COMPLETED, _PERCENT = Plain("task:CompleteDate"), Plain("task:PercentComplete")
 _REMINDS, _REMINDER = Plain("item:ReminderIsSet"), Plain("item:ReminderDueBy")
@@ -45,7 +45,7 @@ _STATUS = choice(
 
 
 def _percent() -> Field:
-    def read(item: Element) -> Value:
+    def read(item: Parts) -> Value:
         try:
             return min(max(int(float(text_at(item, _PERCENT) or 0)), 0), 100)
         except (ValueError, OverflowError):
@@ -69,7 +69,7 @@ def _completed() -> Field:
 
 
 def _reminder() -> Field:
-    def read(item: Element) -> Value:
+    def read(item: Parts) -> Value:
         return written_moment(text_at(item, _REMINDER)) if is_true(item, _REMINDS) else None
 
     def settings(value: Value) -> Iterator[Setting]:
@@ -96,7 +96,7 @@ TASK_FIELDS: tuple[Field, ...] = (
 TASK_CONDITION: tuple[Property, ...] = (_RECURS, _OF_TEAM, _DELEGATION)
 
 
-def unsupported(item: Element) -> str:
+def unsupported(item: Parts) -> str:
     """Say why a task can't be kept in step; '': it can."""
     if is_true(item, _RECURS):
         return "recurring_task"

@@ -5,8 +5,8 @@ syncservice.simulator.exchange` as one of its own, and `SimulatorControl` tells 
 It says on `GET /` and in its Server header that it is no Exchange.
 
 A request goes `server` -> `service` -> one of `operations` -> `mailbox` and `store`; `control_api`
-is the other door to the store. `meetings` carries appointments between mailboxes. Recurring series
-and subscriptions are not simulated yet.
+is the other door to the store. `meetings` carries appointments between mailboxes, `occurrences`
+tells what a series consists of. Subscriptions are not simulated yet.
 """
 
 from syncservice.simulator.exchange.control import (

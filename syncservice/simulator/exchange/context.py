@@ -13,6 +13,7 @@ from syncservice.simulator.exchange.ids import read_change_key
 from syncservice.simulator.exchange.item import Item
 from syncservice.simulator.exchange.mailbox import Mailbox
 from syncservice.simulator.exchange.markup import Element, T, child_text, children, line_of, local
+from syncservice.simulator.exchange.occurrences import occurrence
 from syncservice.simulator.exchange.soap import Request, failure, response, success
 from syncservice.simulator.exchange.store import Store
 
@@ -31,6 +32,11 @@ ABSENT = frozenset(
         "starred",
     ]
 )  # fmt: skip
+#: Element that names an item -> its attribute that holds the id.
+ID_ATTRIBUTES = {
+    "OccurrenceItemId": "RecurringMasterId",
+    "RecurringMasterItemId": "OccurrenceId",
+}
 NAMES = frozenset(name for name, *_ in WELL_KNOWN) | ABSENT
 
 
@@ -92,11 +98,16 @@ class Context:
         return self.folder(named[0]) if named else None
 
     def item(self, element: Element) -> tuple[Mailbox, Item]:
-        """The item an ItemId names."""
-        if local(element) in ("OccurrenceItemId", "RecurringMasterItemId"):
-            raise EwsError("ErrorItemNotFound")  # series come with recurrence expansion
-        mailbox, item = self.store.item(element.get("Id"))
+        """The item an ItemId, OccurrenceItemId or RecurringMasterItemId names."""
+        kind = local(element)
+        mailbox, item = self.store.item(element.get(ID_ATTRIBUTES.get(kind, "Id")))
         self.allowed(mailbox)
+        if kind == "RecurringMasterItemId":
+            if item.master is None:
+                raise EwsError("ErrorCalendarCannotUseIdForRecurringMasterId")
+            return mailbox, item.master
+        if kind == "OccurrenceItemId":
+            return mailbox, occurrence(item, read_index(element))
         return mailbox, item
 
     def version_of(self, element: Element) -> int | None:
@@ -173,6 +184,14 @@ def required_children(element: Element, tag: str) -> list[Element]:
         name = tag.rpartition("}")[2]
         raise schema_violation(f"The element '{name}' is empty.", line_of(element))
     return found
+
+
+def read_index(element: Element) -> int:
+    """The InstanceIndex of an OccurrenceItemId."""
+    text = (element.get("InstanceIndex") or "").strip()
+    if not text.lstrip("-").isdigit():
+        raise schema_violation("The 'InstanceIndex' attribute is invalid.", line_of(element))
+    return int(text)
 
 
 def attribute(element: Element, name: str, choices: tuple[str, ...], code: str = "") -> str:

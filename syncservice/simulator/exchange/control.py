@@ -173,6 +173,10 @@ class SimulatorControl:
         facts = {"id": item_id, "categories": list(names)}
         self._ask("POST", "items/categories", json=facts)
 
+    def set_time_zone(self, item_id: str, zone: str) -> None:
+        """Give an appointment a zone that need not exist, as only a mailbox of old could hold."""
+        self._ask("POST", "items/time-zone", json={"id": item_id, "zone": zone})
+
     def create_folder(self, mailbox: str, name: str, parent: str = "inbox") -> str:
         """Create a mail folder and return its id; `parent`: well-known or display name, or id."""
         facts = {"mailbox": mailbox, "name": name, "parent": parent}

@@ -13,6 +13,7 @@ POST   /simulator/items/move            {"id", "folder"}, answers {"id": new id}
 POST   /simulator/items/delete          {"id", "disposal"?}
 POST   /simulator/items/read            {"id", "is_read"}
 POST   /simulator/items/categories      {"id", "categories": [name...]}
+POST   /simulator/items/time-zone       {"id", "zone"}: a Windows id, also one that does not exist
 POST   /simulator/folders               {"mailbox", "name", "parent"?}, answers {"id"}
 POST   /simulator/folders/rename        {"id", "name"}
 POST   /simulator/folders/move          {"id", "parent"}
@@ -45,14 +46,16 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from syncservice.simulator.exchange.answers import ANSWERS, tell_organizer
+from syncservice.simulator.exchange.attendance import appointment
 from syncservice.simulator.exchange.errors import EwsError
 from syncservice.simulator.exchange.faults import Fault
 from syncservice.simulator.exchange.folder import Folder
+from syncservice.simulator.exchange.item_reader import ZONE_PROPERTIES
 from syncservice.simulator.exchange.mailbox import DISPOSALS, Mailbox
-from syncservice.simulator.exchange.meetings import ANSWERS, appointment, tell_organizer
 from syncservice.simulator.exchange.moments import read_moment, write_moment
 from syncservice.simulator.exchange.service import Service
-from syncservice.simulator.exchange.values import Address
+from syncservice.simulator.exchange.values import Address, zone_definition
 
 Json = dict[str, Any]
 Query = dict[str, str]
@@ -192,6 +195,15 @@ def set_categories(service: Service, query: Query, body: bytes) -> Json:
     facts = json.loads(body)
     mailbox, item = service.store.item(facts["id"])
     mailbox.set(item, {"Categories": tuple(map(str, facts["categories"])) or None})
+    return {"change_key": item.change_key}
+
+
+def set_time_zone(service: Service, query: Query, body: bytes) -> Json:
+    """Give an appointment a zone that need not exist."""
+    facts = json.loads(body)
+    mailbox, item = service.store.item(facts["id"])
+    zones = {name: zone_definition(name, str(facts["zone"])) for name in ZONE_PROPERTIES}
+    mailbox.set(item, dict(zones))
     return {"change_key": item.change_key}
 
 
@@ -354,6 +366,7 @@ ROUTES: dict[tuple[str, str], Callable[[Service, Query, bytes], Json]] = {
     ("POST", "/simulator/items/delete"): delete_item,
     ("POST", "/simulator/items/read"): mark_read,
     ("POST", "/simulator/items/categories"): set_categories,
+    ("POST", "/simulator/items/time-zone"): set_time_zone,
     ("POST", "/simulator/folders"): add_folder,
     ("POST", "/simulator/folders/rename"): rename_folder,
     ("POST", "/simulator/folders/move"): move_folder,

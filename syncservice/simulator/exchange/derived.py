@@ -4,7 +4,7 @@ import base64
 import hashlib
 from collections.abc import Callable
 
-from syncservice.simulator.exchange import schema
+from syncservice.simulator.exchange import occurrences, schema
 from syncservice.simulator.exchange.icalendar import write_icalendar
 from syncservice.simulator.exchange.ids import Kind, read_id, write_id
 from syncservice.simulator.exchange.item import Attachment, Item
@@ -50,8 +50,6 @@ OF_MEETING_MESSAGES = {
     "ResponseType": "Unknown",
     "IsAllDayEvent": "false",
     "IsCancelled": "false",
-    "IsRecurring": "false",
-    "CalendarItemType": "Single",
     "AppointmentSequenceNumber": "0",
 }
 DEFAULTS = {
@@ -64,10 +62,8 @@ DEFAULTS = {
         "LegacyFreeBusyStatus": "Busy",
         "IsMeeting": "false",
         "IsCancelled": "false",
-        "IsRecurring": "false",
         "MeetingRequestWasSent": "false",
         "IsResponseRequested": "true",
-        "CalendarItemType": "Single",
         "MyResponseType": "Organizer",
         "AppointmentSequenceNumber": "0",
         "AppointmentState": "0",
@@ -78,7 +74,6 @@ DEFAULTS = {
     "Contact": {"HasPicture": "false", "FileAsMapping": "None"},
     "Task": {
         "IsComplete": "false",
-        "IsRecurring": "false",
         "IsTeamTask": "false",
         "PercentComplete": "0",
         "Status": "NotStarted",
@@ -292,9 +287,14 @@ def organizer(item: Item) -> str:
     return write_value("Organizer", tuple(item.people("Organizer")))
 
 
+#: Names in Japanese writing, which only extended properties hold.
+YOMI = "extended:00062004-0000-0000-c000-000000000046#{}:String"
+
+
 def complete_name(item: Item) -> str:
     """The t:CompleteName of a contact, from the parts of the name."""
     parts = (
+        ("Title", "extended:0x3a45:String"),
         ("FirstName", "GivenName"),
         ("MiddleName", "MiddleName"),
         ("LastName", "Surname"),
@@ -302,6 +302,8 @@ def complete_name(item: Item) -> str:
         ("Initials", "Initials"),
         ("FullName", "DisplayName"),
         ("Nickname", "Nickname"),
+        ("YomiFirstName", YOMI.format(0x802C)),
+        ("YomiLastName", YOMI.format(0x802D)),
     )
     inner = "".join(element_of(name, item.text(key)) for name, key in parts if item.text(key))
     return f"<t:CompleteName>{inner}</t:CompleteName>" if inner else ""
@@ -336,6 +338,17 @@ def status_description(item: Item) -> str:
     return element_of("StatusDescription", DESCRIPTIONS[item.text("Status", "NotStarted")])
 
 
+def is_recurring(item: Item) -> str:
+    """The t:IsRecurring of a master, an occurrence or a task."""
+    found = item.get("Recurrence") is not None or item.get("RecurrenceId") is not None
+    return element_of("IsRecurring", "true" if found else "false")
+
+
+def calendar_item_type(item: Item) -> str:
+    """The t:CalendarItemType."""
+    return element_of("CalendarItemType", occurrences.item_type(item))
+
+
 WRITERS: dict[str, Callable[[Item], str]] = {
     "MimeContent": mime_content,
     "ItemId": item_id,
@@ -361,6 +374,12 @@ WRITERS: dict[str, Callable[[Item], str]] = {
     "Organizer": organizer,
     "CompleteName": complete_name,
     "StatusDescription": status_description,
+    "IsRecurring": is_recurring,
+    "CalendarItemType": calendar_item_type,
+    "FirstOccurrence": occurrences.first_occurrence,
+    "LastOccurrence": occurrences.last_occurrence,
+    "ModifiedOccurrences": occurrences.modified_occurrences,
+    "DeletedOccurrences": occurrences.deleted_occurrences,
     **{collection: entries_of(collection) for collection in schema.INDEXED},
 }
 

@@ -30,6 +30,16 @@ FACTS = {
         "The organizer cannot accept his own meeting tentatively."
     ),
     "ErrorCalendarMeetingRequestIsOutOfDate": "The meeting request is out of date.",
+    "ErrorCalendarCannotMoveOrCopyOccurrence": "Single occurrences cannot be moved or copied.",
+    "ErrorCalendarCannotUseIdForOccurrenceId": "The id is not that of a recurring master.",
+    "ErrorCalendarCannotUseIdForRecurringMasterId": "The id is not that of an occurrence.",
+    "ErrorCalendarInvalidRecurrence": "The recurrence is invalid.",
+    "ErrorCalendarOccurrenceIndexIsOutOfRecurrenceRange": (
+        "Occurrence index is out of recurrence range."
+    ),
+    "ErrorCalendarOccurrenceIsDeletedFromRecurrence": (
+        "Occurrence with this index was previously deleted from the recurrence."
+    ),
     "ErrorCannotDeleteObject": "This object cannot be deleted.",
     "ErrorChangeKeyRequired": "A change key is required for this operation.",
     "ErrorChangeKeyRequiredForWriteOperations": (
@@ -84,6 +94,7 @@ FACTS = {
     "ErrorNameResolutionNoResults": "No results were found.",
     "ErrorNonExistentMailbox": "The SMTP address has no mailbox associated with it.",
     "ErrorQuotaExceeded": "The mailbox has exceeded its quota.",
+    "ErrorRecurrenceHasNoOccurrence": "The recurrence has no occurrence.",
     "ErrorSchemaValidation": "The request failed schema validation.",
     "ErrorSendMeetingCancellationsRequired": (
         "SendMeetingCancellations attribute must be specified for calendar items."

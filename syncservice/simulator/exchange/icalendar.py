@@ -1,7 +1,8 @@
 """An appointment as iCalendar (RFC 5545) and back: what Exchange calls its MimeContent.
 
 One event and the definition of its zone, without its attendees, as Exchange writes it for EWS.
-Series are not simulated, so a text that has one is refused rather than cut down to its first day.
+A series is written with its rule and what was changed of it; a text that has one is refused rather
+than cut down to its first day.
 """
 
 import re
@@ -11,14 +12,23 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from syncservice.simulator.exchange.errors import EwsError, SoapFault
 from syncservice.simulator.exchange.item import Item
-from syncservice.simulator.exchange.moments import ZONES, now, read_moment, write_moment, zone
+from syncservice.simulator.exchange.moments import (
+    WINDOWS_NAMES,
+    now,
+    read_moment,
+    write_moment,
+    zone,
+)
+from syncservice.simulator.exchange.occurrences import occurrence
+from syncservice.simulator.exchange.recurrence import Series, series_of
 from syncservice.simulator.exchange.values import (
     Address,
     Attendee,
     Body,
-    Fragment,
     Value,
     plain_text,
+    zone_definition,
+    zone_id,
 )
 from syncservice.simulator.exchange.zones import changes, offset_in
 
@@ -32,7 +42,6 @@ SENSITIVITIES = {
 PRIORITIES = {"1": "High", "5": "Normal", "9": "Low"}
 BUSY = {"FREE": "Free", "TENTATIVE": "Tentative", "BUSY": "Busy", "OOF": "OOF"}
 NOT_SIMULATED = ("RRULE", "RDATE", "RECURRENCE-ID", "DURATION")
-WINDOWS_NAMES = {iana: windows for windows, iana in ZONES.items()}
 WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 ESCAPES = {"\\": "\\\\", ";": "\\;", ",": "\\,", "\n": "\\n"}
 #: name, parameters, value; a quoted parameter may hold a colon.
@@ -43,12 +52,15 @@ FIRST_YEAR = datetime(1601, 1, 1, tzinfo=UTC)  # from which Exchange lets rules 
 
 def write_icalendar(item: Item) -> bytes:
     """The appointment's text."""
-    lines = [*HEAD, *zone_lines(item), "BEGIN:VEVENT", *event_lines(item)]
-    if item.is_set("ReminderIsSet"):
-        minutes = item.text("ReminderMinutesBeforeStart", "15")
-        lines += ["BEGIN:VALARM", "ACTION:DISPLAY", "DESCRIPTION:REMINDER"]
-        lines += [f"TRIGGER;RELATED=START:-PT{minutes}M", "END:VALARM"]
-    lines += ["END:VEVENT", "END:VCALENDAR", ""]
+    lines = [*HEAD, *zone_lines(item)]
+    for event in (item, *changed_occurrences(item)):
+        lines += ["BEGIN:VEVENT", *event_lines(event)]
+        if event.is_set("ReminderIsSet"):
+            minutes = event.text("ReminderMinutesBeforeStart", "15")
+            lines += ["BEGIN:VALARM", "ACTION:DISPLAY", "DESCRIPTION:REMINDER"]
+            lines += [f"TRIGGER;RELATED=START:-PT{minutes}M", "END:VALARM"]
+        lines += ["END:VEVENT"]
+    lines += ["END:VCALENDAR", ""]
     return "\r\n".join(map(folded, lines)).encode("utf-8", "replace")
 
 
@@ -61,6 +73,9 @@ def event_lines(item: Item) -> Iterator[str]:
     yield f"LOCATION:{escaped(item.text('Location'))}"
     for name in ("Start", "End"):
         yield f"DT{name.upper()}{local_moment(item, name)}"
+    yield from series_lines(item)
+    if item.text("RecurrenceId"):
+        yield f"RECURRENCE-ID{local_moment(item, 'RecurrenceId')}"
     yield f"DTSTAMP:{basic(read_moment(item.text('LastModifiedTime') or write_moment(now())))}Z"
     yield f"CLASS:{key_of(SENSITIVITIES, item.text('Sensitivity', 'Normal'))}"
     yield f"PRIORITY:{key_of(PRIORITIES, item.text('Importance', 'Normal'))}"
@@ -71,6 +86,32 @@ def event_lines(item: Item) -> Iterator[str]:
     categories = item.get("Categories")
     if isinstance(categories, tuple):
         yield f"CATEGORIES:{','.join(escaped(str(one)) for one in categories)}"
+
+
+def series_lines(item: Item) -> Iterator[str]:
+    """The rule of a series, and which of its occurrences were deleted."""
+    series = series_of(item.values)
+    if series is None:
+        return
+    for line in str(series.rule).splitlines():
+        # RFC 5545 section 3.3.10: the end is in UTC where the start has a zone.
+        if line.startswith("RRULE:"):
+            yield re.sub(
+                r"UNTIL=(\w+)", lambda found: f"UNTIL={last_moment(series, found[1])}", line
+            )
+    for slot in map(series.slot, sorted(item.dropped)):
+        yield f"EXDATE{in_zone(item, slot.start)}"
+
+
+def last_moment(series: Series, clock: str) -> str:
+    """The moment of the clock of a series in UTC."""
+    moment = datetime.fromisoformat(clock).replace(tzinfo=series.zone)
+    return f"{basic(moment.astimezone(UTC))}Z"
+
+
+def changed_occurrences(item: Item) -> list[Item]:
+    """The occurrences of a series that differ from it."""
+    return [occurrence(item, index) for index in sorted(item.exceptions)]
 
 
 def key_of(words: dict[str, str], value: str, default: str = "") -> str:
@@ -103,26 +144,24 @@ def basic(moment: datetime) -> str:
 # Zones
 
 
-def zone_name(item: Item) -> str:
-    """The Windows id of the appointment's zone."""
-    definition = item.get("StartTimeZone")
-    return definition.xml.split('"')[1] if isinstance(definition, Fragment) else "UTC"
-
-
 def local_moment(item: Item, name: str) -> str:
     """A moment in the appointment's zone, with the parameter that says so."""
-    zone_id = zone_name(item)
-    moment = read_moment(item.text(name)).astimezone(zone(zone_id) or UTC)
-    return f";TZID={zone_id}:{basic(moment)}"
+    return in_zone(item, read_moment(item.text(name)))
+
+
+def in_zone(item: Item, moment: datetime) -> str:
+    """A moment in the appointment's zone, with the parameter that says so."""
+    name = zone_id(item.get("StartTimeZone"))
+    return f";TZID={name}:{basic(moment.astimezone(zone(name) or UTC))}"
 
 
 def zone_lines(item: Item) -> Iterator[str]:
     """The definition of the appointment's zone, by its rules in the appointment's year."""
-    zone_id = zone_name(item)
-    rules = zone(zone_id) or ZoneInfo("UTC")
+    name_of_zone = zone_id(item.get("StartTimeZone"))
+    rules = zone(name_of_zone) or ZoneInfo("UTC")
     year = read_moment(item.text("Start")).year
     yield "BEGIN:VTIMEZONE"
-    yield f"TZID:{zone_id}"
+    yield f"TZID:{name_of_zone}"
     for change in changes(rules, year):
         name = "DAYLIGHT" if change.is_daylight else "STANDARD"
         day = f"{change.week}{WEEKDAYS[change.weekday]}"
@@ -198,12 +237,12 @@ def event_of(source: bytes) -> list[tuple[str, dict[str, str], str]]:
 
 def read_when(name: str, parameters: dict[str, str], text: str) -> dict[str, Value]:
     """Read DTSTART or DTEND: the moment, its zone, and whether it is a day."""
-    zone_id = parameters.get("TZID", "UTC")
-    zone_id = WINDOWS_NAMES.get(zone_id, zone_id)
-    rules = zone(zone_id)
+    name_of_zone = parameters.get("TZID", "UTC")
+    name_of_zone = WINDOWS_NAMES.get(name_of_zone, name_of_zone)
+    rules = zone(name_of_zone)
     if rules is None:
         try:
-            rules = ZoneInfo(zone_id)
+            rules = ZoneInfo(name_of_zone)
         except (ZoneInfoNotFoundError, ValueError) as error:
             raise EwsError("ErrorTimeZone") from error
     try:
@@ -211,9 +250,8 @@ def read_when(name: str, parameters: dict[str, str], text: str) -> dict[str, Val
     except SoapFault as error:
         raise EwsError("ErrorMimeContentInvalid") from error
     values: dict[str, Value] = {name: write_moment(moment)}
-    if zone(zone_id):
-        written = f'<t:{name}TimeZone Id="{zone_id}" Name="{zone_id}"/>'
-        values[f"{name}TimeZone"] = Fragment(written)
+    if zone(name_of_zone):
+        values[f"{name}TimeZone"] = zone_definition(f"{name}TimeZone", name_of_zone)
     if len(text) == len("20260504"):
         values["IsAllDayEvent"] = "true"
     return values

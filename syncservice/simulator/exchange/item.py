@@ -56,6 +56,13 @@ class Item:
     folder: Folder | None = None  # None: an attached item
     versions: dict[str, int] = field(default_factory=dict)  # key -> version of its last change
 
+    # Of the master of a series, by index: what was changed (None: taken away), what was deleted.
+    exceptions: dict[int, dict[str, Value | None]] = field(default_factory=dict)
+    dropped: set[int] = field(default_factory=set)
+    # Of an occurrence; no master: it is none.
+    master: Item | None = None
+    index: int = 0
+
     # Its place in the folder's change log.
     number: int = 0
     changed: int = 0

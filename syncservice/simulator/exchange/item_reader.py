@@ -13,19 +13,18 @@ from syncservice.simulator.exchange.markup import (
     T,
     child_text,
     children,
-    escape,
     line_of,
     local,
     truth,
 )
-from syncservice.simulator.exchange.moments import zone
+from syncservice.simulator.exchange.moments import WINDOWS_NAMES, zone
 from syncservice.simulator.exchange.paths import ExtendedPath, extended_value, read_extended
 from syncservice.simulator.exchange.values import (
-    Fragment,
     Value,
     read_bytes,
     read_value,
     violation,
+    zone_definition,
 )
 
 ZONE_PROPERTIES = ("StartTimeZone", "EndTimeZone")
@@ -70,6 +69,11 @@ def read_item(element: Element, default_zone: ZoneInfo | None) -> Item:
         else:
             values |= read_property(child, local_zone)
     values.setdefault("ItemClass", schema.CLASS_OF_ELEMENT[kind])
+    if kind == "CalendarItem" and "Recurrence" in values and default_zone is not None:
+        # A series needs a clock on a wall.
+        for name in ZONE_PROPERTIES:
+            windows_id = WINDOWS_NAMES.get(default_zone.key, "UTC")
+            values.setdefault(name, zone_definition(name, windows_id))
     if MESSAGE_FLAGS in values:
         flags = int(str(values[MESSAGE_FLAGS]))
         values["IsDraft"] = "true" if flags & 8 else "false"
@@ -97,8 +101,7 @@ def read_property(element: Element, local_zone: ZoneInfo | None) -> dict[str, Va
         identity = element.get("Id") or ""
         if zone(identity) is None:
             raise EwsError("ErrorTimeZone")
-        text = escape(identity)
-        return {name: Fragment(f'<t:{name} Id="{text}" Name="{text}"/>')}
+        return {name: zone_definition(name, identity)}
     return {name: read_value(name, element, local_zone)}
 
 

@@ -19,6 +19,8 @@ from syncservice.simulator.exchange.moments import now, write_moment
 from syncservice.simulator.exchange.values import Address, Value
 
 DISPOSALS = ("HardDelete", "SoftDelete", "MoveToDeletedItems")
+#: What no occurrence has for itself.
+OF_THE_SERIES = ("UID", "Recurrence", "RecurrenceId", "OriginalStart")
 
 
 class Mailbox:
@@ -166,6 +168,9 @@ class Mailbox:
     def set(self, item: Item, changes: dict[str, Value | None]) -> None:
         """Set properties (None: delete), and note the change; only `IsRead` is a read flag's."""
         effective = {key: value for key, value in changes.items() if item.get(key) != value}
+        if item.master is not None:
+            self._set_occurrence(item, item.master, effective)
+            return
         if effective.keys() & IN_TEXT or any(key.startswith("set-header:") for key in effective):
             item.forget_mime()
         for key, value in effective.items():
@@ -175,6 +180,21 @@ class Mailbox:
                 item.values[key] = value
         if effective:
             self.touch(item, effective.keys())
+
+    def _set_occurrence(self, item: Item, master: Item, changes: dict[str, Value | None]) -> None:
+        """Let a series keep what one of its occurrences has for itself."""
+        own = {key: value for key, value in changes.items() if key not in OF_THE_SERIES}
+        if not own:
+            return
+        moment = write_moment(now())
+        kept = master.exceptions.setdefault(item.index, {})
+        kept |= {**own, "LastModifiedTime": moment}
+        item.values |= {key: value for key, value in kept.items() if value is not None}
+        for key in [key for key, value in kept.items() if value is None]:
+            item.values.pop(key, None)
+        self.touch(master, ["ModifiedOccurrences"])
+        item.change_key, item.version = master.change_key, master.version
+        item.rendered.clear()
 
     def touch(self, item: Item, keys: Iterable[str]) -> None:
         """Note that the properties `keys` of an item changed."""
@@ -191,6 +211,7 @@ class Mailbox:
 
     def copy(self, item: Item, folder: Folder) -> Item:
         """Put a copy with a new id into a folder, which may be another mailbox's."""
+        refuse_occurrence(item, "ErrorCalendarCannotMoveOrCopyOccurrence")
         item.parse()
         return self.add(self._twin(item), folder)
 
@@ -202,11 +223,14 @@ class Mailbox:
             headers=list(item.headers),
             version=0,
             versions={},
+            exceptions={index: dict(own) for index, own in item.exceptions.items()},
+            dropped=set(item.dropped),
             rendered={},
         )
 
     def move(self, item: Item, folder: Folder) -> Item:
         """Move an item; it gets a new id."""
+        refuse_occurrence(item, "ErrorCalendarCannotMoveOrCopyOccurrence")
         twin = self._twin(item)
         self.remove(item)
         return self.add(twin, folder)
@@ -221,8 +245,12 @@ class Mailbox:
         item.is_parsed = True
 
     def delete(self, item: Item, disposal: str) -> None:
-        """Delete an item the way DeleteItem names it."""
-        if disposal == "MoveToDeletedItems":
+        """Delete an item the way DeleteItem names it; an occurrence leaves its series at once."""
+        if item.master is not None:
+            item.master.exceptions.pop(item.index, None)
+            item.master.dropped.add(item.index)
+            self.touch(item.master, ["DeletedOccurrences"])
+        elif disposal == "MoveToDeletedItems":
             self.move(item, self.well_known["deleteditems"])
         elif disposal == "SoftDelete":
             self.move(item, self.well_known["recoverableitemsdeletions"])
@@ -231,12 +259,20 @@ class Mailbox:
 
     def attach(self, item: Item, attachment: Attachment) -> None:
         """Add an attachment to an item."""
+        refuse_occurrence(item, "ErrorInvalidOperation")
         item.forget_mime()
         item.attachments.append(attachment)
         self.touch(item, ["Attachments"])
 
     def detach(self, item: Item, attachment: Attachment) -> None:
         """Take an attachment away from an item."""
+        refuse_occurrence(item, "ErrorInvalidOperation")
         item.forget_mime()
         item.attachments.remove(attachment)
         self.touch(item, ["Attachments"])
+
+
+def refuse_occurrence(item: Item, code: str) -> None:
+    """Refuse what only a whole item can undergo."""
+    if item.master is not None:
+        raise EwsError(code)

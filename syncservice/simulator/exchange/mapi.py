@@ -40,13 +40,17 @@ TAGS = {
     0x3A11: "Surname", 0x3A16: "CompanyName", 0x3A17: "JobTitle", 0x3A18: "Department",
     0x3A19: "OfficeLocation", 0x3A30: "AssistantName", 0x3A41: "WeddingAnniversary",
     0x3A42: "Birthday", 0x3A44: "MiddleName", 0x3A46: "Profession", 0x3A48: "SpouseName",
-    0x3A4E: "Manager", 0x3A4F: "Nickname", 0x3A51: "BusinessHomePage",
+    0x3A4E: "Manager", 0x3A4F: "Nickname", 0x3A51: "BusinessHomePage", 0x3A58: "Children",
     0x3A08: "PhoneNumbers:BusinessPhone", 0x3A09: "PhoneNumbers:HomePhone",
     0x3A1A: "PhoneNumbers:PrimaryPhone", 0x3A1B: "PhoneNumbers:BusinessPhone2",
     0x3A1C: "PhoneNumbers:MobilePhone", 0x3A1E: "PhoneNumbers:CarPhone",
     0x3A1F: "PhoneNumbers:OtherTelephone", 0x3A21: "PhoneNumbers:Pager",
     0x3A24: "PhoneNumbers:BusinessFax", 0x3A25: "PhoneNumbers:HomeFax",
-    0x3A2F: "PhoneNumbers:HomePhone2",
+    0x3A2F: "PhoneNumbers:HomePhone2", 0x3A02: "PhoneNumbers:Callback",
+    0x3A1D: "PhoneNumbers:RadioPhone", 0x3A23: "PhoneNumbers:OtherFax",
+    0x3A2C: "PhoneNumbers:Telex", 0x3A2D: "PhoneNumbers:Isdn",
+    0x3A2E: "PhoneNumbers:AssistantPhone", 0x3A4B: "PhoneNumbers:TtyTddPhone",
+    0x3A57: "PhoneNumbers:CompanyMainPhone",
     0x3A59: "PhysicalAddresses:Home:City", 0x3A5A: "PhysicalAddresses:Home:CountryOrRegion",
     0x3A5B: "PhysicalAddresses:Home:PostalCode", 0x3A5C: "PhysicalAddresses:Home:State",
     0x3A5D: "PhysicalAddresses:Home:Street", 0x3A5F: "PhysicalAddresses:Other:City",
@@ -67,7 +71,11 @@ NAMED: dict[tuple[str, int | str], str] = {
     (PROPERTY_SETS["Task"], 0x8105): "DueDate",
     (PROPERTY_SETS["Task"], 0x810F): "CompleteDate",
     (PROPERTY_SETS["Task"], 0x811C): "IsComplete",
+    (PROPERTY_SETS["Common"], 0x8534): "Mileage",
+    (PROPERTY_SETS["Common"], 0x8535): "BillingInformation",
+    (PROPERTY_SETS["Common"], 0x8539): "Companies",
     (PROPERTY_SETS["Address"], 0x8005): "FileAs",
+    (PROPERTY_SETS["Address"], 0x8022): "PostalAddressIndex",
     (PROPERTY_SETS["Address"], 0x8045): "PhysicalAddresses:Business:Street",
     (PROPERTY_SETS["Address"], 0x8046): "PhysicalAddresses:Business:City",
     (PROPERTY_SETS["Address"], 0x8047): "PhysicalAddresses:Business:State",
@@ -79,7 +87,7 @@ NAMED: dict[tuple[str, int | str], str] = {
     (PROPERTY_SETS["Address"], 0x80A3): "EmailAddresses:EmailAddress3",
 }
 #: Integers in MAPI, words in EWS; the numbers are the words' places.
-NUMBERED = ("Importance", "Sensitivity")
+NUMBERED = ("Importance", "Sensitivity", "PostalAddressIndex")
 READ, SUBMITTED, UNSENT, HAS_ATTACHMENTS, FROM_ME = 0x01, 0x04, 0x08, 0x10, 0x20
 
 

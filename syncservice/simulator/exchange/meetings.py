@@ -6,61 +6,33 @@ later messages find them again. Whoever has no mailbox here gets nothing, but ev
 is noted in the store.
 """
 
-import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from syncservice.simulator.exchange import schema
-from syncservice.simulator.exchange.errors import EwsError
-from syncservice.simulator.exchange.folder import Folder
+from syncservice.simulator.exchange.attendance import (
+    MEETING,
+    RECEIVED,
+    TIMES,
+    canceled,
+    chosen,
+    intended_status,
+    mark_canceled,
+    outdate_requests,
+    put_into_calendar,
+    shared,
+)
 from syncservice.simulator.exchange.item import Item
 from syncservice.simulator.exchange.mailbox import Mailbox
-from syncservice.simulator.exchange.moments import now, write_moment
-from syncservice.simulator.exchange.store import MeetingMessage, Store
-from syncservice.simulator.exchange.values import Address, Attendee, Body, Fragment, Value
-
-Values = dict[str, Value]
-
-#: What an attendee gets of the organizer's appointment.
-SHARED = schema.names("""
-    Subject Body Location Start End IsAllDayEvent Importance Sensitivity UID StartTimeZone
-    EndTimeZone Recurrence IsRecurring CalendarItemType RecurrenceId OriginalStart Organizer
-    RequiredAttendees OptionalAttendees AppointmentSequenceNumber IsResponseRequested
-    AllowNewTimeProposal ReminderIsSet ReminderMinutesBeforeStart
-    """)
-#: A change of these makes it another time, which everybody must answer anew.
-TIMES = ("Start", "End", "Recurrence", "StartTimeZone")
-#: Element of the answer -> response type, show-as, end of the item class, prefix of the subject.
-ANSWERS = {
-    "AcceptItem": ("Accept", "Pos", "Accepted: "),
-    "TentativelyAcceptItem": ("Tentative", "Tent", "Tentative: "),
-    "DeclineItem": ("Decline", "Neg", "Declined: "),
-}
-#: States of an appointment, which add up (PidLidAppointmentStateFlags).
-MEETING, RECEIVED, CANCELED = 1, 2, 4
-CANCELED_PREFIX = "Canceled: "
-
-
-@dataclass(frozen=True, slots=True)
-class Sending:
-    """Whom a change of a meeting is told, by the attribute that a request says it with."""
-
-    mode: str = "SendToNone"
-
-    @property
-    def is_on(self) -> bool:
-        """Whether anybody is told."""
-        return self.mode not in ("", "SendToNone")
-
-    @property
-    def only_changed(self) -> bool:
-        """Whether only who is newly invited, or no longer, is told."""
-        return "ToChanged" in self.mode
-
-    @property
-    def keeps_copy(self) -> bool:
-        """Whether Sent Items gets a copy."""
-        return self.mode.endswith("SaveCopy")
+from syncservice.simulator.exchange.meeting_mail import (
+    Sending,
+    deliver,
+    keep_copy,
+    message_about,
+    note,
+)
+from syncservice.simulator.exchange.store import Store
+from syncservice.simulator.exchange.values import Attendee, Body, Values
 
 
 def is_organizer(mailbox: Mailbox, item: Item) -> bool:
@@ -75,9 +47,6 @@ def attendees_in(values: Values, organizer: Mailbox) -> dict[str, Attendee]:
     found = {one.key: one for one in item.attendees()}
     found.pop(organizer.address.lower(), None)
     return found
-
-
-# What saving does to the organizer's appointment
 
 
 def settle_meeting(values: Values, before: Values, sending: Sending) -> None:
@@ -112,9 +81,6 @@ def answered(attendee: Attendee, known: Attendee | None) -> Attendee:
     if known is None or attendee.response != "Unknown":
         return attendee
     return replace(attendee, response=known.response, replied=known.replied)
-
-
-# What is sent
 
 
 def tell_change(
@@ -199,19 +165,7 @@ def cancel(
         target = note(store, "cancellation", mailbox.owner, attendee, item)
         if target is not None:
             outdate_requests(target, item)
-            copy = copy_in(target, item)
-            if copy is not None:
-                state = str(MEETING | RECEIVED | CANCELED)
-                target.set(
-                    copy,
-                    {
-                        "IsCancelled": "true",
-                        "LegacyFreeBusyStatus": "Free",
-                        "Subject": subject,
-                        "AppointmentState": state,
-                        "ReminderIsSet": "false",
-                    },
-                )
+            mark_canceled(target, item)
             deliver(target, message)
     keep_copy(mailbox, message, sending)
 
@@ -223,237 +177,3 @@ def cancel_for_all(
     invited = attendees_in(item.values, mailbox)
     if invited and item.is_set("MeetingRequestWasSent") and is_organizer(mailbox, item):
         cancel(store, mailbox, item, invited.values(), sending, body)
-
-
-def canceled(subject: str) -> str:
-    """The subject of what does not take place."""
-    return subject if subject.startswith(CANCELED_PREFIX) else CANCELED_PREFIX + subject
-
-
-def message_about(
-    element: str, item_class: str, sender: Mailbox, item: Item, values: Values
-) -> Item:
-    """A meeting message from the organizer to all attendees, in no mailbox yet."""
-    everybody = {
-        "ToRecipients": tuple(one.address for one in item.attendees("RequiredAttendees")),
-        "CcRecipients": tuple(one.address for one in item.attendees("OptionalAttendees")),
-    }
-    stamped = stamp(sender.owner, item_class)
-    files = [replace(one, id="", number=0) for one in item.all_attachments()]
-    present: Values = {key: people for key, people in everybody.items() if people}
-    return Item(element, {**stamped, **present, **values}, attachments=files)
-
-
-def stamp(sender: Address, item_class: str) -> Values:
-    """What every message on its way has."""
-    domain = sender.email.partition("@")[2] or "localhost"
-    return {
-        "ItemClass": item_class,
-        "From": (sender,),
-        "Sender": (sender,),
-        "InternetMessageId": f"<{uuid.uuid4().hex}@{domain}>",
-        "DateTimeSent": write_moment(now()),
-        "IsDraft": "false",
-        "IsRead": "false",
-    }
-
-
-def note(store: Store, kind: str, sender: Address, to: Attendee, item: Item) -> Mailbox | None:
-    """Note a message to an attendee; returns his mailbox, None: it is none of ours."""
-    target = store.mailboxes.get(to.key)
-    subject, uid = item.text("Subject"), item.text("UID")
-    store.meeting_messages.append(
-        MeetingMessage(kind, sender.email, to.key, uid, subject, "", target is None)
-    )
-    return target
-
-
-def deliver(target: Mailbox, message: Item) -> Item:
-    """Put a message into an Inbox, bound to the appointment it is about."""
-    mine = replace(
-        message,
-        values=dict(message.values),
-        attachments=[replace(one) for one in message.attachments],
-        versions={},
-        rendered={},
-    )
-    copy = appointment(target, message.text("UID"))
-    if copy is not None:
-        written = f'<t:AssociatedCalendarItemId Id="{copy.id}" ChangeKey="{copy.change_key}"/>'
-        mine.values["AssociatedCalendarItemId"] = Fragment(written)
-        mine.values["HasBeenProcessed"] = "true"
-    return target.add(mine, target.well_known["inbox"])
-
-
-def keep_copy(
-    mailbox: Mailbox, message: Item, sending: Sending, folder: Folder | None = None
-) -> None:
-    """Put what was sent into Sent Items, if that is wanted."""
-    if sending.keeps_copy:
-        message.values |= {"IsRead": "true", "IsFromMe": "true"}
-        mailbox.add(message, folder or mailbox.well_known["sentitems"])
-
-
-# The attendees' side
-
-
-def shared(item: Item) -> Values:
-    """What attendees are told of an appointment; of each other only who is invited."""
-    values = chosen(item, SHARED)
-    for key in schema.ATTENDEE_LISTS:
-        if key in values:
-            values[key] = tuple(Attendee(one.address) for one in item.attendees(key))
-    return values
-
-
-def chosen(item: Item, keys: Iterable[str]) -> Values:
-    """The values under these keys that are set."""
-    found = {key: item.get(key) for key in keys}
-    return {key: value for key, value in found.items() if value is not None}
-
-
-def appointment(mailbox: Mailbox, uid: str) -> Item | None:
-    """The appointment with this UID in one of the calendars; None: there is none."""
-    for folder in mailbox.folders.values():
-        for item in folder.items.values() if folder.element == "CalendarFolder" else ():
-            if item.element == "CalendarItem" and item.text("UID") == uid:
-                return item
-    return None
-
-
-def copy_in(mailbox: Mailbox, item: Item) -> Item | None:
-    """What the mailbox has of another's appointment; None: nothing."""
-    return appointment(mailbox, item.text("UID"))
-
-
-def intended_status(item: Item) -> str:
-    """How the organizer means attendees to be shown once they accept."""
-    return item.text("IntendedFreeBusyStatus") or item.text("LegacyFreeBusyStatus", "Busy")
-
-
-def put_into_calendar(target: Mailbox, item: Item) -> None:
-    """Write the organizer's appointment into an attendee's calendar, tentatively if it is new."""
-    told = shared(item)
-    copy = copy_in(target, item)
-    intended = intended_status(item)
-    unanswered: dict[str, Value | None] = {
-        "MyResponseType": "NoResponseReceived",
-        "LegacyFreeBusyStatus": "Free" if intended == "Free" else "Tentative",
-        "AppointmentReplyTime": None,
-        "IsCancelled": None,
-        "AppointmentState": str(MEETING | RECEIVED),
-    }
-    received: Values = {
-        "IsMeeting": "true",
-        "MeetingRequestWasSent": "true",
-        "IntendedFreeBusyStatus": intended,
-    }
-    if copy is None:
-        values = {key: value for key, value in unanswered.items() if value is not None}
-        new = Item("CalendarItem", {"ItemClass": "IPM.Appointment", **told, **received, **values})
-        new.attachments = [replace(one, id="", number=0) for one in item.all_attachments()]
-        target.add(new, target.well_known["calendar"])
-        return
-    changes: dict[str, Value | None] = {key: told.get(key) for key in SHARED}
-    changes |= received
-    if copy.is_set("IsCancelled") or any(told.get(key) != copy.get(key) for key in TIMES):
-        changes |= unanswered
-    target.set(copy, changes)
-
-
-def requests_in(mailbox: Mailbox, uid: str) -> list[Item]:
-    """The requests about an appointment that wait in the Inbox."""
-    inbox = mailbox.well_known["inbox"].items.values()
-    return [one for one in inbox if one.element == "MeetingRequest" and one.text("UID") == uid]
-
-
-def outdate_requests(mailbox: Mailbox, item: Item) -> None:
-    """Mark the requests that a newer message is about to replace."""
-    for request in requests_in(mailbox, item.text("UID")):
-        mailbox.set(request, {"IsOutOfDate": "true"})
-
-
-# Answers
-
-
-def answer(
-    store: Store,
-    mailbox: Mailbox,
-    item: Item,
-    kind: str,
-    body: Body | None,
-    sending: Sending,
-    folder: Folder | None = None,
-) -> list[Item]:
-    """Accept, tentatively accept or decline; `kind` is the answer's element.
-
-    Returns what became of the requests and of the appointment. `folder` gets the copy of the
-    message to the organizer.
-    """
-    response, _, _ = ANSWERS[kind]
-    if is_organizer(mailbox, item):
-        raise EwsError(f"ErrorCalendarIsOrganizerFor{response}")
-    if item.is_set("IsCancelled"):
-        raise EwsError(f"ErrorCalendarIsCancelledFor{response}")
-    intended = intended_status(item)
-    moment = write_moment(now())
-    changes: dict[str, Value | None] = {"MyResponseType": response, "AppointmentReplyTime": moment}
-    if response != "Decline":
-        changes["LegacyFreeBusyStatus"] = intended if response == "Accept" else "Tentative"
-    mailbox.set(item, changes)
-    if sending.is_on:
-        message = tell_organizer(store, mailbox.owner, item, kind, body)
-        keep_copy(mailbox, message, sending, folder)
-    trash = mailbox.well_known["deleteditems"]
-    left = [mailbox.move(one, trash) for one in requests_in(mailbox, item.text("UID"))]
-    if response == "Decline":
-        return [*left, mailbox.move(item, trash)]
-    return [*left, item]
-
-
-def tell_organizer(
-    store: Store, sender: Address, item: Item, kind: str, body: Body | None = None
-) -> Item:
-    """Send an answer to the organizer, who notes it with the attendee."""
-    response, class_end, prefix = ANSWERS[kind]
-    values = {
-        **stamp(sender, f"IPM.Schedule.Meeting.Resp.{class_end}"),
-        **chosen(item, ("UID", "Start", "End", "Location", "RecurrenceId")),
-        "ToRecipients": tuple(item.people("Organizer")),
-        "Subject": prefix + item.text("Subject"),
-        "ResponseType": response,
-        "Body": body or Body("", False),
-    }
-    message = Item("MeetingResponse", values)
-    for organizer in map(Attendee, item.people("Organizer")):
-        target = store.mailboxes.get(organizer.key)
-        uid, subject = item.text("UID"), message.text("Subject")
-        store.meeting_messages.append(
-            MeetingMessage(
-                "response", sender.email, organizer.key, uid, subject, response, target is None
-            )
-        )
-        if target is not None:
-            note_answer(target, item, sender, response)
-            deliver(target, message)
-    return message
-
-
-def note_answer(organizer: Mailbox, item: Item, sender: Address, response: str) -> None:
-    """Write an attendee's answer into the organizer's appointment, unless it is outdated."""
-    own = copy_in(organizer, item)
-    number = "AppointmentSequenceNumber"
-    if own is None or own.text(number, "0") != item.text(number, "0"):
-        return
-    moment = write_moment(now())
-    changes: dict[str, Value | None] = {}
-    for key in schema.ATTENDEE_LISTS:
-        listed = own.attendees(key)
-        if any(one.key == sender.email.lower() for one in listed):
-            changes[key] = tuple(
-                replace(one, response=response, replied=moment)
-                if one.key == sender.email.lower()
-                else one
-                for one in listed
-            )
-    organizer.set(own, changes)

@@ -13,6 +13,10 @@ ZONES: dict[str, str] = {
 } | {"UTC": "UTC"}
 
 
+#: IANA name -> the Windows id of a zone.
+WINDOWS_NAMES = {iana: windows for windows, iana in ZONES.items()}
+
+
 def now() -> datetime:
     """This moment, in whole seconds as EWS knows them."""
     return datetime.now(UTC).replace(microsecond=0)

@@ -163,7 +163,7 @@ CHOICES = {
     "Importance": names("Low Normal High"),
     "LegacyFreeBusyStatus": names("Free Tentative Busy OOF WorkingElsewhere NoData"),
     "Status": names("NotStarted InProgress Completed WaitingOnOthers Deferred"),
-    "PostalAddressIndex": names("None Business Home Other"),
+    "PostalAddressIndex": names("None Home Business Other"),
 }
 #: Collection of indexed entries -> (name in a path, keys an entry may have).
 INDEXED = {
@@ -206,7 +206,8 @@ FIXED_AFTER_SENDING = names("""
 NOT_IN_LISTS = names("""
     MimeContent Body UniqueBody NormalizedBody TextBody Attachments InternetMessageHeaders
     ResponseObjects ToRecipients CcRecipients BccRecipients ReplyTo RequiredAttendees
-    OptionalAttendees Resources
+    OptionalAttendees Resources Recurrence FirstOccurrence LastOccurrence ModifiedOccurrences
+    DeletedOccurrences
     """)
 DEFAULT_SHAPE = {
     "Item": names("ItemId Subject Body Attachments HasAttachments"),

@@ -15,6 +15,7 @@ from syncservice.simulator.exchange.item import Attachment, Item
 from syncservice.simulator.exchange.mailbox import Mailbox
 from syncservice.simulator.exchange.mime import with_header, without_header
 from syncservice.simulator.exchange.moments import now, write_moment
+from syncservice.simulator.exchange.occurrences import occurrence
 from syncservice.simulator.exchange.values import Value
 
 RECIPIENTS = ("ToRecipients", "CcRecipients", "BccRecipients")
@@ -125,12 +126,12 @@ class Store:
         return mailbox, folder
 
     def item(self, item_id: str | None) -> tuple[Mailbox, Item]:
-        """The item of an id, with its mailbox; gone: ErrorItemNotFound."""
+        """The item or occurrence of an id, with its mailbox; gone: ErrorItemNotFound."""
         name, mailbox = self._place(item_id, Kind.ITEM)
         item = mailbox.items.get(name.number)
         if item is None:
             raise EwsError("ErrorItemNotFound")
-        return mailbox, item
+        return mailbox, occurrence(item, name.part) if name.part else item
 
     def attachment(self, attachment_id: str | None) -> tuple[Mailbox, Item, Attachment]:
         """The attachment of an id, with its item and mailbox."""

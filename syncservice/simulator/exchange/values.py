@@ -74,6 +74,13 @@ People = tuple[Address, ...]
 Attendees = tuple[Attendee, ...]
 Strings = tuple[str, ...]
 Value = str | Body | Fragment | People | Attendees | Strings
+Values = dict[str, Value]
+
+
+def text_in(values: Values, key: str) -> str:
+    """A plain value; empty if it is not set."""
+    value = values.get(key)
+    return value if isinstance(value, str) else ""
 
 
 def read_value(name: str, element: Element, zone: ZoneInfo | None) -> Value:
@@ -138,6 +145,17 @@ def read_bytes(text: str, code: str) -> bytes:
         return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError) as error:
         raise EwsError(code) from error
+
+
+def zone_definition(name: str, windows_id: str) -> Fragment:
+    """A StartTimeZone or EndTimeZone."""
+    text = escape(windows_id)
+    return Fragment(f'<t:{name} Id="{text}" Name="{text}"/>')
+
+
+def zone_id(definition: Value | None) -> str:
+    """The Windows id within a StartTimeZone or EndTimeZone; UTC if there is none."""
+    return definition.xml.split('"')[1] if isinstance(definition, Fragment) else "UTC"
 
 
 def write_value(name: str, value: Value) -> str:

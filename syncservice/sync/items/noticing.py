@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from syncservice.crm import changes
@@ -31,8 +32,12 @@ def cursor_of(book: Book) -> str:
 
 
 def forget_cursor(book: Book) -> None:
-    """List everything once more: the server no longer knows how far we were."""
+    """List everything once more: the server no longer knows how far we were.
+
+    What was deleted meanwhile is among what is not listed then: that is read, and found or not.
+    """
     with fenced(book.claim):
+        book.links.exclude(item_id="").update(is_unlisted=True)
         FolderCursor.objects.filter(mailbox=book.mailbox.pk, folder=book.kind).delete()
 
 
@@ -54,15 +59,21 @@ def notice_items(book: Book, gateway: Activities, page: ItemPage) -> None:
                 _notice_known(book, item, link)
             else:
                 _notice_stranger(book, item, kin.get(item.item_id), moved)
-        book.links.filter(item_id__in=page.removed, state=State.LINKED).update(
-            is_removed=True, due_at=Now(), attempts=0
-        )
-        others = book.links.filter(item_id__in=page.removed).exclude(state=State.LINKED)
-        others.filter(state__in=[State.WANTED, State.REFUSED]).delete()
-        others.update(item_id="", is_removed=True)
+        _notice_removed(book.links.filter(item_id__in=page.removed))
+        if page.is_last:
+            unlisted = book.links.filter(is_unlisted=True)
+            unlisted.update(is_unlisted=False, seen_key="", due_at=Now(), attempts=0)
         if book.kind is ItemKind.APPOINTMENT:
             _note_sights(book, page)
         move_cursor(book, page.cursor)
+
+
+def _notice_removed(links: QuerySet[ItemLink]) -> None:
+    """These items left the folder."""
+    linked = links.filter(state=State.LINKED)
+    linked.update(is_removed=True, due_at=Now(), attempts=0)
+    links.filter(state__in=[State.WANTED, State.REFUSED]).delete()
+    links.exclude(state=State.LINKED).update(item_id="", is_removed=True)
 
 
 def move_cursor(book: Book, position: str) -> None:
@@ -75,6 +86,7 @@ def move_cursor(book: Book, position: str) -> None:
 def _notice_known(book: Book, item: ListedItem, link: ItemLink) -> None:
     """An item of ours changed, or its change is our own (DESIGN invariant 10)."""
     fields: dict[str, Any] = {"seen_key": item.change_key, "uid": item.uid or link.uid}
+    fields["is_unlisted"] = False
     if link.state == State.LINKED and link.is_marked and _lost_category(book, item):
         fields |= {"state": State.UNLINKED, "due_at": None, "by_filter": False}
     elif link.state == State.UNLINKED and book.is_tracked(item.categories):
@@ -204,6 +216,7 @@ def _link_to(book: Book, link: ItemLink, item: ListedItem) -> None:
         uid=item.uid or link.uid,
         base=link.base if keeps_base else None,
         is_removed=False,
+        is_unlisted=False,
         is_marked=False,
         due_at=Now(),
         attempts=0,

@@ -222,6 +222,8 @@ def _keep_written(book: Book, step: Step, answer: Written) -> None:
     fields = _agreed(book, step) | {
         "item_id": answer.item_id,
         "change_key": answer.change_key,
+        # Made and deleted between two listings, it would be in none.
+        "is_unlisted": step.create_item is not None or step.link.is_unlisted,
         "seen_key": "" if step.learns_uid else answer.change_key,
     }
     if step.learns_uid:

@@ -1,20 +1,15 @@
 """What CreateItem does with answers to a meeting, and with its cancellation."""
 
 from syncservice.simulator.exchange import derived
+from syncservice.simulator.exchange.answers import answer
+from syncservice.simulator.exchange.attendance import canceled, copy_in, put_into_calendar
 from syncservice.simulator.exchange.context import Context, one_child
 from syncservice.simulator.exchange.errors import EwsError
 from syncservice.simulator.exchange.item import Item
 from syncservice.simulator.exchange.mailbox import Mailbox
 from syncservice.simulator.exchange.markup import Element, M, T, local
-from syncservice.simulator.exchange.meetings import (
-    Sending,
-    answer,
-    appointment,
-    cancel_for_all,
-    canceled,
-    is_organizer,
-    put_into_calendar,
-)
+from syncservice.simulator.exchange.meeting_mail import Sending
+from syncservice.simulator.exchange.meetings import cancel_for_all, is_organizer
 from syncservice.simulator.exchange.values import Body
 
 #: MessageDisposition -> what a SendMeetingInvitations attribute would say.
@@ -48,9 +43,9 @@ def meeting_of(context: Context, element: Element) -> tuple[Mailbox, Item]:
         raise EwsError("ErrorInvalidOperation", "Only meetings are answered.")
     if named.is_set("IsOutOfDate"):
         raise EwsError("ErrorCalendarMeetingRequestIsOutOfDate")
-    if appointment(mailbox, named.text("UID")) is None:
+    if copy_in(mailbox, named) is None:
         put_into_calendar(mailbox, named)
-    found = appointment(mailbox, named.text("UID"))
+    found = copy_in(mailbox, named)
     if found is None:
         raise EwsError("ErrorItemNotFound")
     return mailbox, found

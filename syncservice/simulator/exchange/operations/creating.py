@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from syncservice.simulator.exchange import derived
+from syncservice.simulator.exchange.answers import ANSWERS
 from syncservice.simulator.exchange.class_rules import (
     DEFAULT_FOLDERS,
     FOLDER_RULES,
@@ -15,12 +16,8 @@ from syncservice.simulator.exchange.item import Item
 from syncservice.simulator.exchange.item_reader import read_item, read_property
 from syncservice.simulator.exchange.mailbox import Mailbox
 from syncservice.simulator.exchange.markup import Element, M, T, children, line_of, local
-from syncservice.simulator.exchange.meetings import (
-    ANSWERS,
-    Sending,
-    settle_meeting,
-    tell_change,
-)
+from syncservice.simulator.exchange.meeting_mail import Sending
+from syncservice.simulator.exchange.meetings import settle_meeting, tell_change
 from syncservice.simulator.exchange.operations.answering import cancel_meeting, respond
 from syncservice.simulator.exchange.values import Address, Body, Value, as_html
 

@@ -1,6 +1,7 @@
 """FindItem: filtered, sorted and paged, or a calendar view."""
 
 from collections.abc import Callable
+from datetime import datetime
 
 from syncservice.simulator.exchange.context import (
     Context,
@@ -11,7 +12,8 @@ from syncservice.simulator.exchange.context import (
 from syncservice.simulator.exchange.errors import EwsError, schema_violation
 from syncservice.simulator.exchange.item import Item
 from syncservice.simulator.exchange.markup import Element, M, children, line_of
-from syncservice.simulator.exchange.moments import read_moment, write_moment
+from syncservice.simulator.exchange.moments import read_moment
+from syncservice.simulator.exchange.occurrences import going_on
 from syncservice.simulator.exchange.paths import FieldPath, Path, read_path
 from syncservice.simulator.exchange.restrictions import (
     NUMBER,
@@ -42,46 +44,38 @@ def find_item(context: Context) -> str:
     view = read_page_view(element.find(M + "IndexedPageItemView"))
     calendar = element.find(M + "CalendarView")
     matches = item_filter(element.find(M + "Restriction"))
+    span: tuple[datetime, datetime] | None = None
     if calendar is not None:
         if matches is not None:
             raise EwsError("ErrorInvalidRestriction", "A calendar view takes no restriction.")
-        view, matches = read_calendar_view(calendar), overlap(calendar, context)
+        view, span = read_calendar_view(calendar), read_span(calendar, context)
     query = element.findtext(M + "QueryString")
     if query:
         matches = query_filter(query)
     orders = [read_order(one) for one in children(element.find(M + "SortOrder"))]
-    is_filtered = matches is not None and calendar is None
+    longest = LONGEST if matches is None else LONGEST_FILTERED
 
     def find(one: Element) -> str:
         _, folder = context.folder(one)
         found = list(folder.items.values()) if traversal == "Shallow" else []
         if matches is not None:
             found = [item for item in found if matches(item)]
-        found = in_order(found, orders, by_start=calendar is not None)
-        longest = LONGEST_FILTERED if is_filtered else LONGEST
-        start, end = view.bounds(len(found), len(found) if calendar is not None else longest)
+        if span is not None:
+            found = [shown for item in found for shown in going_on(item, *span)]
+        found = in_order(found, orders, by_start=span is not None)
+        start, end = view.bounds(len(found), longest if span is None else len(found))
         inner = "".join(shape.write(item) for item in found[start:end])
         return root_folder("Items", inner, end, len(found))
 
     return context.each("FindItem", required_children(element, M + "ParentFolderIds"), find)
 
 
-def overlap(view: Element, context: Context) -> Callable[[Item], bool]:
-    """The calendar view's filter: what is going on between its start and its end."""
+def read_span(view: Element, context: Context) -> tuple[datetime, datetime]:
+    """The start and the end of a calendar view."""
     start_text, end_text = view.get("StartDate"), view.get("EndDate")
     if not start_text or not end_text:
         raise schema_violation("CalendarView needs StartDate and EndDate.", line_of(view))
-    start = write_moment(read_moment(start_text, context.zone))
-    end = write_moment(read_moment(end_text, context.zone))
-
-    def matches(item: Item) -> bool:
-        if item.element != "CalendarItem":
-            return False
-        first, last = item.text("Start"), item.text("End")
-        # A moment without length counts when it lies within.
-        return (first < end and last > start) or (first == last and start <= first < end)
-
-    return matches
+    return read_moment(start_text, context.zone), read_moment(end_text, context.zone)
 
 
 def read_order(element: Element) -> tuple[Path, bool]:

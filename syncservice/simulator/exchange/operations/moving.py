@@ -9,7 +9,8 @@ from syncservice.simulator.exchange.folder import Folder
 from syncservice.simulator.exchange.item import Item
 from syncservice.simulator.exchange.mailbox import DISPOSALS, Mailbox
 from syncservice.simulator.exchange.markup import Element, M, truth
-from syncservice.simulator.exchange.meetings import Sending, cancel_for_all
+from syncservice.simulator.exchange.meeting_mail import Sending
+from syncservice.simulator.exchange.meetings import cancel_for_all
 from syncservice.simulator.exchange.operations.creating import INVITATIONS, choice
 
 EMPTY = "<m:Items/>"

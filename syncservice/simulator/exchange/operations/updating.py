@@ -1,23 +1,30 @@
 """UpdateItem: updates in document order, and what happens when somebody else was faster."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from syncservice.simulator.exchange import derived, schema
-from syncservice.simulator.exchange.class_rules import align_all_day, check_times, follow_task
+from syncservice.simulator.exchange.class_rules import (
+    align_all_day,
+    check_times,
+    settle_series,
+)
+from syncservice.simulator.exchange.contact_rules import follow_names
 from syncservice.simulator.exchange.context import Context, attribute, required_children
 from syncservice.simulator.exchange.errors import EwsError
 from syncservice.simulator.exchange.item import Item
 from syncservice.simulator.exchange.item_reader import read_property, zone_of
-from syncservice.simulator.exchange.mailbox import Mailbox
+from syncservice.simulator.exchange.mailbox import OF_THE_SERIES, Mailbox
 from syncservice.simulator.exchange.markup import Element, M, T, children, local
-from syncservice.simulator.exchange.meetings import (
-    Sending,
-    is_organizer,
-    settle_meeting,
-    tell_change,
-)
+from syncservice.simulator.exchange.meeting_mail import Sending
+from syncservice.simulator.exchange.meetings import is_organizer, settle_meeting, tell_change
 from syncservice.simulator.exchange.operations.creating import DISPOSITIONS, choice
 from syncservice.simulator.exchange.paths import ExtendedPath, read_path
+from syncservice.simulator.exchange.task_rules import (
+    PROGRESS,
+    advance,
+    follow_dates,
+    follow_task,
+)
 from syncservice.simulator.exchange.values import Body, Value
 
 RESOLUTIONS = ("NeverOverwrite", "AutoResolve", "AlwaysOverwrite")
@@ -28,6 +35,8 @@ CANCELLATIONS = (
     "SendToAllAndSaveCopy",
     "SendToChangedAndSaveCopy",
 )
+#: A change of these makes it another series, with none of the exceptions of the old one.
+OF_A_SERIES = frozenset(["Recurrence", "Start", "End", "StartTimeZone"])
 ACTIONS = ("SetItemField", "AppendToItemField", "DeleteItemField")
 
 
@@ -54,12 +63,18 @@ def update_item(context: Context) -> str:
         for change in required_children(one, T + "Updates"):
             draft.apply(change, context)
         resolved = resolve(context, draft, version) if resolution == "AutoResolve" else 0
-        before, sending = item.copy_values(), Sending(cancellations)
+        before, sending, told = item.copy_values(), Sending(cancellations), item
         if item.element == "CalendarItem":
             check_times(draft.values)
             align_all_day(draft.values)
+            settle_series(draft.values, before)
             if is_organizer(mailbox, item):
                 settle_meeting(draft.values, before, sending)
+        elif item.element == "Contact":
+            follow_names(draft.values, before)
+        elif item.element == "Task":
+            follow_dates(draft.values)
+            told = take_turn(mailbox, item, draft)
         save(mailbox, item, draft)
         if item.element == "CalendarItem":
             tell_change(context.store, mailbox, item, before, sending)
@@ -71,12 +86,28 @@ def update_item(context: Context) -> str:
             target = to[1] if disposition != "SendOnly" else None
             context.store.send_draft(mailbox, item, target)
             return f"<m:Items/>{conflicts(resolved)}"
-        inner = f"<t:{item.element}>{derived.item_id(item)}</t:{item.element}>"
+        inner = f"<t:{told.element}>{derived.item_id(told)}</t:{told.element}>"
         return f"<m:Items>{inner}</m:Items>{conflicts(resolved)}"
 
     return context.each(
         "UpdateItem", required_children(element, M + "ItemChanges"), update, "<m:Items/>"
     )
+
+
+def take_turn(mailbox: Mailbox, item: Item, draft: "Draft") -> Item:
+    """Let a recurring task that is done go on, beside a copy of what was done.
+
+    Returns the task that the answer names: the copy, or else the task itself.
+    """
+    is_done = draft.values.get("IsComplete") == "true" and not item.is_set("IsComplete")
+    following = advance(draft.values) if is_done else None
+    if following is None or item.folder is None:
+        return item
+    done = {key: value for key, value in draft.values.items() if key != "Recurrence"}
+    files = [replace(one, id="", number=0) for one in item.all_attachments()]
+    copy = mailbox.add(Item(item.element, done, attachments=files), item.folder)
+    draft.values = following
+    return copy
 
 
 def conflicts(count: int) -> str:
@@ -101,6 +132,8 @@ def save(mailbox: Mailbox, item: Item, draft: "Draft") -> None:
         for key in {*draft.values, *item.values}
         if draft.values.get(key) != item.values.get(key)
     }
+    if item.get("Recurrence") is not None and changes.keys() & OF_A_SERIES:
+        item.exceptions, item.dropped = {}, set()
     mailbox.set(item, changes)
 
 
@@ -142,12 +175,14 @@ class Draft:
                 found[key] = self.appended(key, found[key])
             self.values |= found
         self.touched.add(key)
-        if self.item.element == "Task" and key in ("Status", "PercentComplete", "CompleteDate"):
+        if self.item.element == "Task" and key in PROGRESS:
             follow_task(self.values, key)
 
     def check_writable(self, key: str, action: str) -> None:
         """Refuse what is the server's own, or settled by sending."""
         was_sent = self.item.element in schema.MESSAGES and not self.item.is_set("IsDraft")
+        if self.item.master is not None and key in OF_THE_SERIES:
+            raise EwsError(f"ErrorInvalidProperty{action}")
         if key in schema.READ_ONLY or (was_sent and key in schema.FIXED_AFTER_SENDING):
             raise EwsError(f"ErrorInvalidProperty{action}")
 
