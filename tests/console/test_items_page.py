@@ -4,6 +4,7 @@ buttons.
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -16,6 +17,7 @@ from syncservice.domain.item_values import VALUES, ItemKind
 from syncservice.mailboxes import administration, schedule
 from syncservice.mailboxes.models import (
     ChangeRecord,
+    ItemConflict,
     ItemLink,
     ItemProgress,
     JournalEntry,
@@ -194,9 +196,25 @@ def test_a_mailbox_that_is_not_there_is_not_found(staff):
     assert staff.get(reverse("items", args=[99999])).status_code == 404
 
 
-def test_who_had_the_mailbox_before_sees_it_no_more(owner, ann):
-    administration.map_mailbox(ann, factories.user("heir@example.test"), take_over=True)
+def test_who_takes_a_mailbox_over_learns_nothing_of_its_former_owners_items(owner, ann):
+    items.conflict(ann, items.task(ann))
+    items.failed(ann)
+    items.entry(ann, 7, Action.CREATED_ITEM)
+    items.progress(ann, first=ItemProgress.First.DONE)
+    heir = factories.user("heir@example.test")
+    administration.map_mailbox(ann, heir, take_over=True)
     assert owner.get(reverse("items", args=[ann.pk])).status_code == 403
+    html = page(logged_in(heir), ann, visit=7)
+    assert not [one for one in ("My illness", "Call Ash", "Call Carla") if one in html]
+    assert html.count("not yet looked at") == 3
+
+
+def test_what_is_another_mailbox_on_the_server_has_no_conflicts(ann):
+    items.conflict(ann, items.task(ann))
+    kept = items.conflict(bob := items.mailbox("bob@example.test"), items.task(bob))
+    schedule.begin_anew([ann.pk])
+    connection.check_constraints()
+    assert ItemConflict.objects.get() == kept
 
 
 def test_nothing_is_done_by_a_link_or_a_form_of_another_site(ann):
