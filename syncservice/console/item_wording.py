@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from syncservice.alerts.item_failures import MASK
 from syncservice.domain.item_values import DELETED, OCCURRENCE, Value
 from syncservice.domain.merge import ATTENDEE
 from syncservice.domain.time_zones import clock_of
@@ -70,18 +71,55 @@ _NAMES: "dict[str, _StrPromise]" = {
     "yomi_last": gettext_lazy("last name as it sounds"),
 }
 
+#: What stands for a word, in the values that have few of them; of an attendee: the role.
+_WORDS: "dict[str, dict[str, _StrPromise]]" = {
+    "importance": {
+        "low": gettext_lazy("low"),
+        "normal": gettext_lazy("normal"),
+        "high": gettext_lazy("high"),
+    },
+    "show_as": {
+        "free": gettext_lazy("free"),
+        "tentative": gettext_lazy("tentative"),
+        "busy": gettext_lazy("busy"),
+        "out_of_office": gettext_lazy("out of office"),
+        "elsewhere": gettext_lazy("working elsewhere"),
+    },
+    "status": {
+        "not_started": gettext_lazy("not started"),
+        "in_progress": gettext_lazy("in progress"),
+        "completed": gettext_lazy("completed"),
+        "waiting": gettext_lazy("waiting for someone else"),
+        "deferred": gettext_lazy("deferred"),
+    },
+    ATTENDEE: {
+        "required": gettext_lazy("required attendee"),
+        "optional": gettext_lazy("optional attendee"),
+    },
+}
 
-def name_of(name: str) -> str:
-    """Say what a value is called; of a conflict, too, which may be about one attendee."""
+
+def name_of(name: str, *, is_masked: bool = False) -> str:
+    """Say what a value is called; of a conflict, too, which may be about one attendee.
+
+    `is_masked`: the reader is not to learn whose attendance it is.
+    """
     if name.startswith(ATTENDEE):
-        return _("attendee %(address)s") % {"address": name.removeprefix(ATTENDEE)}
+        address = MASK if is_masked else name.removeprefix(ATTENDEE)
+        return _("attendee %(address)s") % {"address": address}
     if name.startswith(OCCURRENCE):
         return _("occurrence of %(day)s") % {"day": name.removeprefix(OCCURRENCE)}
     return str(_NAMES.get(name, name))
 
 
-def text_of(value: Value) -> str:
-    """Say a value in one line or, as long texts have them, several; '' is nothing."""
+def text_of(value: Value, name: str = "") -> str:
+    """Say a value in one line or, as long texts have them, several; '' is nothing.
+
+    Some values are codes, of which the words depend on the value's `name`.
+    """
+    words = _WORDS.get(ATTENDEE if name.startswith(ATTENDEE) else name, {})
+    if isinstance(value, str) and value in words:
+        return str(words[value])
     if value is None or value == DELETED:
         return ""
     if isinstance(value, list):

@@ -162,10 +162,13 @@ def test_the_pages_of_a_mailbox_lead_to_each_other(staff, ann):
 
 def test_subjects_and_values_are_for_the_owner_only(staff, ann):
     items.conflict(ann, items.task(ann))
+    items.conflict(ann, items.task(ann), name="attendee:eve@x.test", crm="required", exchange=None)
     items.failed(ann)
     items.entry(ann, 7, Action.CREATED_ITEM)
     html = page(staff, ann, visit="7")
-    assert not [one for one in ("My illness", "Call Ash", "Call Carla") if one in html]
+    hidden = ("My illness", "Call Ash", "Call Carla", "eve@x.test", "required")
+    assert not [one for one in hidden if one in html]
+    assert "Attendee ***" in html
     assert html.count("***") >= 5
     assert "The server refuses the due date." in html
 
@@ -417,6 +420,17 @@ def test_every_value_has_a_name_for_people():
 ])  # fmt: skip
 def test_a_value_is_said_in_words(value, text):
     assert item_wording.text_of(value) == text
+
+
+@pytest.mark.parametrize(("name", "value", "text"), [
+    ("show_as", "out_of_office", "out of office"),
+    ("status", "waiting", "waiting for someone else"),
+    ("attendee:ann@x.test", "required", "required attendee"),
+    ("attendee:ann@x.test", None, ""),
+    ("subject", "waiting", "waiting"),
+])  # fmt: skip
+def test_a_code_is_said_in_words_and_a_text_as_it_is(name, value, text):
+    assert item_wording.text_of(value, name) == text
 
 
 @pytest.mark.parametrize(("name", "text"), [

@@ -14,5 +14,10 @@ def value_name(name: str) -> str:
 
 
 @register.filter
-def value_text(value: Value) -> str:
-    return item_wording.text_of(value)
+def masked_name(name: str) -> str:
+    return item_wording.name_of(name, is_masked=True)
+
+
+@register.filter
+def value_text(value: Value, name: str) -> str:
+    return item_wording.text_of(value, name)
