@@ -131,8 +131,8 @@ def text_of(value: Value, name: str = "") -> str:
     if {"start", "end", "zone"} <= value.keys():
         return _time(value)
     if "address" in value:
-        name, address = value.get("name"), value["address"]
-        return f"{name} <{address}>" if name else str(address)
+        who, address = value.get("name"), value["address"]
+        return f"{who} <{address}>" if who else str(address)
     if "pattern" in value:
         return _recurrence(value)
     return ", ".join(str(said) for said in value.values() if said)

@@ -46,7 +46,9 @@ def test_a_contact_of_the_crm_becomes_an_item_and_both_stay_in_step(ann):
 
 
 def test_a_tracked_item_becomes_a_record_and_others_do_not(ann):
-    tracked = ann.outlook.add(TASK, subject="Call Kim", due="2026-03-05", categories=(TRACKED,))
+    tracked = ann.outlook.add(
+        TASK, subject="Call Kim", due="2026-03-05", categories=(TRACKED,)
+    )
     ann.outlook.add(TASK, subject="Buy milk")
     ann.visit()
     task = Task.objects.get()
