@@ -12,6 +12,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
+from uuid import uuid4
 
 from syncservice.domain.faults import Fault, FaultError, Nature, Scope
 from syncservice.domain.item_values import DELETED, OCCURRENCE, VALUES, ItemKind, Value, Values
@@ -125,6 +126,7 @@ class MemoryExchange:
     writes: int = 0  # of single items over the gateway, begun so far
     killed_at: set[tuple[int, When]] = field(default_factory=set)  # write, counted from 1
     fail_at: set[tuple[int, When]] = field(default_factory=set)  # the connection is lost there
+    name: str = field(default_factory=lambda: uuid4().hex)  # in UIDs: they are the world's
     numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def mailbox(self, address: str) -> "MemoryMailbox":
@@ -220,7 +222,7 @@ class MemoryMailbox:
         item = MemoryItem(f"item-{number}", kind, {}, "", self.exchange.now, **more)
         item.values = deepcopy(dict(VALUES[kind]))
         if kind is ItemKind.APPOINTMENT and not item.uid:
-            item.uid = f"uid-{number}"
+            item.uid = f"{self.exchange.name}-{number}"
         self.items[item.item_id] = item
         self.change(item, values)
         return item

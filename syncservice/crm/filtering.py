@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date, datetime, time, timedelta
 from functools import reduce
 from operator import and_, or_
 from typing import Any
+from uuid import UUID
 
 from django.db import models
 from django.db.models import Q
@@ -21,8 +22,8 @@ from syncservice.crm.models import (
     Task,
     User,
 )
-from syncservice.crm.models.appointments import STATES
-from syncservice.crm.models.tasks import STATUSES
+from syncservice.domain.activity_states import APPOINTMENT_STATUSES, TASK_STATUSES, State
+from syncservice.domain.field_map import RecordType
 from syncservice.domain.filters import (
     FIELDS,
     ME,
@@ -66,13 +67,27 @@ def selected(kind: ItemKind, user: User) -> "models.QuerySet[Any]":
 
     Recurring tasks are never among them: Exchange has no place for them (F193).
     """
+    return reduce(or_, _selections(kind, user), MODELS[kind]._default_manager.none())
+
+
+def keys_selected(
+    kind: ItemKind, user: User, column: str, among: Collection[UUID] | None = None
+) -> set[UUID]:
+    """Return the keys of these records, in `column`; `among`: of those only.
+
+    Each filter finds its own by an index; a condition that joins them would read the whole table.
+    """
+    found = [rows.values_list(column, flat=True) for rows in _selections(kind, user)]
+    if among is not None:
+        found = [rows.filter(**{f"{column}__in": among}) for rows in found]
+    return set(found[0].union(*found[1:])) if found else set()
+
+
+def _selections(kind: ItemKind, user: User) -> "list[models.QuerySet[Any]]":
     rows = MODELS[kind]._default_manager.all()
     if kind is ItemKind.TASK:
         rows = rows.filter(is_recurring=False)
-    filters = _filters_of(kind, user)
-    if not filters:
-        return rows.none()
-    return rows.filter(reduce(or_, (_rows_of(*one, user) for one in filters)))
+    return [rows.filter(_rows_of(*one, user)) for one in _filters_of(kind, user)]
 
 
 def digest(kind: ItemKind, user: User) -> str:
@@ -147,12 +162,10 @@ def _choice(entity: Entity, name: str, choice: str) -> Q:
         return Q(priority=Priority[choice.upper()])
     if name == "status":
         return Q(status=Appointment.Status[choice.upper()])
-    if entity.kind is ItemKind.APPOINTMENT:
-        state = Appointment.State[choice.upper()]
-        return Q(status__in=[status for status, its in STATES.items() if its == state])
-    open_or_not = Task.State[choice.upper()]
-    statuses = STATUSES[Task.Kind(entity.value)]
-    return Q(status__in=[code for code, (its, _) in statuses.items() if its == open_or_not])
+    is_appointment = entity.kind is ItemKind.APPOINTMENT
+    statuses = APPOINTMENT_STATUSES if is_appointment else TASK_STATUSES[RecordType(entity)]
+    state = State[choice.upper()]
+    return Q(status__in=[code for code, status in statuses.items() if status.state is state])
 
 
 def _within(entity: Entity, condition: Condition, user: User) -> Q:

@@ -83,12 +83,9 @@ class Mapping:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldSettings:
-    """An organisation's choice (F190); `overwrites_company` is a user's own (F194)."""
-
     directions: MappingOf[str, Direction] = field(default_factory=dict)  # by a mapping's name
     attachments: bool = False  # F191
     three_addresses: bool = False  # F192
-    overwrites_company: bool = True  # Exchange's company becomes the parent account's name
 
     def has(self, switch: Switch | None) -> bool:
         """Say whether what `switch` stands for is on."""
@@ -120,8 +117,6 @@ def _direction(mapping: Mapping, settings: FieldSettings) -> Direction:
     chosen = settings.directions.get(mapping.name)
     if chosen is not None and chosen in mapping.allowed:
         return chosen
-    if mapping.name == COMPANY and not settings.overwrites_company:
-        return Direction.TO_CRM
     return mapping.default if mapping.switch is None else Direction.BOTH
 
 
@@ -295,8 +290,6 @@ def _all(record_type: RecordType) -> tuple[Mapping, ...]:
     return (*_mappings(record_type, *rows), *_fixed(record_type, *_TASK_FIXED, way=both))
 
 
-#: The mapping whose direction a user's own option narrows.
-COMPANY = "contact.company"
 MAPPINGS: MappingOf[RecordType, tuple[Mapping, ...]] = {
     record_type: _all(record_type) for record_type in RecordType
 }

@@ -121,7 +121,7 @@ class Merged:
 def applied(values: Values, changes: Values) -> dict[str, Value]:
     """Return `values` with `changes` made."""
     whole = {**values, **changes}
-    gone = [name for name in whole if name.startswith(OCCURRENCE) and whole[name] is None]
+    gone = {name for name in whole if name.startswith(OCCURRENCE) and whole[name] is None}
     return {name: value for name, value in whole.items() if name not in gone}
 
 

@@ -8,8 +8,11 @@ from uuid import UUID
 
 from django.db import models
 from django.db.models import prefetch_related_objects
+from django.utils import timezone
 
 from syncservice.crm.models import Appointment, AppointmentAttachment, User
+from syncservice.domain import meeting
+from syncservice.domain.activity_states import APPOINTMENT_STATUSES, appointment_code
 from syncservice.domain.field_map import RecordType
 from syncservice.domain.item_values import OCCURRENCE, ItemKind, Value, Values, text_of
 from syncservice.sync import attendees
@@ -24,23 +27,6 @@ from syncservice.sync.kind_records import (
     regarding_of,
 )
 
-Status = Appointment.Status
-_SHOWN = {
-    Status.FREE: "free",
-    Status.TENTATIVE: "tentative",
-    Status.BUSY: "busy",
-    Status.OUT_OF_OFFICE: "out_of_office",
-    # Neither takes anybody's time (3G).
-    Status.COMPLETED: "free",
-    Status.CANCELED: "free",
-}
-_STATUSES = {
-    "free": Status.FREE,
-    "tentative": Status.TENTATIVE,
-    "busy": Status.BUSY,
-    "out_of_office": Status.OUT_OF_OFFICE,
-    "elsewhere": Status.FREE,  # 3H
-}
 _PREFETCHED = (*attendees.PREFETCHED, "attachments")
 
 
@@ -72,9 +58,9 @@ class AppointmentRecords(KindRecords[Appointment]):
                 "all_day": record.is_all_day,
                 "zone": record.time_zone,
             },
-            "show_as": _SHOWN[Status(record.status)],
+            "show_as": APPOINTMENT_STATUSES[record.status].said,
             "regarding": regarding_of(record),
-            "reminder": record.reminder_minutes,
+            "reminder": _reminder(record),
             "recurrence": record.recurrence,
             "attachments": _attachments(record),
             **people,
@@ -124,7 +110,7 @@ class AppointmentRecords(KindRecords[Appointment]):
 
     def cancel(self, record: Appointment) -> None:
         """Call an appointment off."""
-        record.status = Status.CANCELED
+        record.status = Appointment.Status.CANCELED
         record.save(update_fields=["status"])
 
     def _rows(self) -> "models.QuerySet[Appointment]":
@@ -167,13 +153,25 @@ def _columns_of(record: Appointment, name: str, value: Value) -> dict[str, Any]:
                 "is_all_day": value["all_day"],
                 "time_zone": value["zone"],
             }
-        case "show_as" if value != _SHOWN[Status(record.status)]:
-            return {"status": _STATUSES[value]}
+        case "show_as":
+            return {"status": appointment_code(value, record.status)}
         case "regarding":
             return regarding_columns(value)
         case "recurrence":
             return {"recurrence": value}
     return {}  # what people and attachments say is told elsewhere; a reminder is Exchange's own
+
+
+def _reminder(record: Appointment) -> int | None:
+    """Return the reminder that it gets in Exchange (3G); a series goes on being reminded of."""
+    now, status = timezone.now(), APPOINTMENT_STATUSES[record.status]
+    return meeting.reminder(
+        record.reminder_minutes,
+        is_open=status.state.is_open,
+        show_as=status.said,
+        starts_at=record.starts_at if record.recurrence is None else now,
+        now=now,
+    )
 
 
 def _attachments(record: Appointment) -> list[dict[str, Value]]:

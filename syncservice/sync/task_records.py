@@ -4,7 +4,7 @@ Exchange's tasks have days where the CRM has moments: the days are those of the 
 moment keeps its time of day when its day changes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, time, tzinfo
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,17 @@ from django.db import models
 from django.utils import timezone
 
 from syncservice.crm.models import Task, User
+from syncservice.domain.activity_states import (
+    TASK_STATUSES,
+    State,
+    Status,
+    completes_itself,
+    due_or_start,
+    end_after,
+    percent_for_exchange,
+    task_code,
+    task_reminder,
+)
 from syncservice.domain.field_map import RecordType
 from syncservice.domain.item_values import ItemKind, Value, Values, text_of
 from syncservice.domain.time_zones import clock_of
@@ -28,34 +39,39 @@ from syncservice.sync.kind_records import (
 
 _DATES = {"start": "starts_at", "due": "due_at", "completed": "actual_end"}
 _MIDNIGHT = time()
-_STATUSES = {2: "not_started", 3: "in_progress", 4: "waiting", 7: "deferred"}
-_CODES = {status: code for code, status in _STATUSES.items()}
-#: Which code stands for open and for completed; those of tasks that are open, see above.
-_OPEN = {Task.Kind.TASK: 2, Task.Kind.PHONE_CALL: 1, Task.Kind.LETTER: 1, Task.Kind.FAX: 1}
-_COMPLETED = {Task.Kind.TASK: 5, Task.Kind.PHONE_CALL: 2, Task.Kind.LETTER: 4, Task.Kind.FAX: 2}
+_TASK = Task.Kind.TASK
 
 
 class TaskRecords(KindRecords[Task]):
     kind = ItemKind.TASK
+
+    def load(self, keys: Iterable[UUID]) -> dict[UUID, Task]:
+        """Return these tasks; one that has an actual end is completed by now (3J)."""
+        found, now = super().load(keys), timezone.now()
+        for task in found.values():
+            if completes_itself(_status(task).state, task.actual_end, now):
+                task.status = task_code(RecordType(task.kind), "completed", task.status)
+                task.save(update_fields=["status"])
+        return found
 
     def record_type(self, record: Task) -> RecordType:
         return RecordType(record.kind)
 
     def values(self, record: Task, user: User) -> Values:
         clock = clock_of(user.time_zone)
-        is_open = record.state == Task.State.OPEN
+        status = _status(record)
         return {
             "subject": text_of(record.subject),
             "notes": text_of(record.description),
             "start": _day(record.starts_at, clock),
             "due": _day(record.due_at, clock),
             # Exchange completes what has such a date.
-            "completed": None if is_open else _day(record.actual_end, clock),
-            "status": _status_of(record),
-            "percent_complete": _percent_of(record),
+            "completed": None if status.state.is_open else _day(record.actual_end, clock),
+            "status": status.said,
+            "percent_complete": percent_for_exchange(status.state, record.percent_complete),
             "importance": importance_of(record.priority),
             "regarding": regarding_of(record),
-            "reminder": _reminder(record, clock),
+            "reminder": _reminder(record, status.state, clock),
         }
 
     def apply(self, record: Task, values: Values, user: User) -> None:
@@ -70,10 +86,8 @@ class TaskRecords(KindRecords[Task]):
         clock, now = clock_of(user.time_zone), timezone.now()
         made = []
         for values, key in items:
-            task = Task(
-                pk=key, kind=Task.Kind.TASK, status=_CODES["not_started"], owner=user,
-                actual_start=now,
-            )  # fmt: skip
+            status = task_code(RecordType.TASK, "not_started", None)
+            task = Task(pk=key, kind=_TASK, status=status, owner=user, actual_start=now)
             for column, value in _written(task, values, clock).items():
                 setattr(task, column, value)
             made.append(task)
@@ -94,27 +108,16 @@ def _moment(day: Value, before: datetime | None, clock: tzinfo) -> datetime | No
     return datetime.combine(date.fromisoformat(day), at, clock)
 
 
-def _status_of(record: Task) -> str:
-    if record.state != Task.State.OPEN:
-        return "completed"
-    is_task = record.kind == Task.Kind.TASK
-    return _STATUSES[record.status] if is_task else "not_started"
+def _status(record: Task) -> Status:
+    return TASK_STATUSES[RecordType(record.kind)][record.status]
 
 
-def _percent_of(record: Task) -> int:
-    """Return what Exchange takes: 100 completes a task there, and completed is 100 (3J)."""
-    if record.state != Task.State.OPEN:
-        return 100
-    return min(record.percent_complete or 0, 99)
-
-
-def _reminder(record: Task, clock: tzinfo) -> str | None:
-    """Remind when it is due; of a day only, nobody is reminded at midnight (3F)."""
-    if record.due_at is None or record.state != Task.State.OPEN:
+def _reminder(record: Task, state: State, clock: tzinfo) -> str | None:
+    """Remind when it is due; of a mere day, nobody is reminded at midnight (3F)."""
+    moment = task_reminder(state, record.due_at, timezone.now())
+    if moment is None or moment.astimezone(clock).time() == _MIDNIGHT:
         return None
-    if record.due_at.astimezone(clock).time() == _MIDNIGHT:
-        return None
-    return moment_of(record.due_at)
+    return moment_of(moment)
 
 
 def _written(record: Task, values: Values, clock: tzinfo) -> dict[str, Any]:
@@ -125,32 +128,29 @@ def _written(record: Task, values: Values, clock: tzinfo) -> dict[str, Any]:
             before = getattr(record, column)
             if value != _day(before, clock):
                 written[column] = _moment(value, before, clock)
-        elif name == "status":
-            written |= _status_columns(record, value, values)
-        elif name == "percent_complete" and record.kind == Task.Kind.TASK:
-            if value != _percent_of(record):
+        elif name == "percent_complete":
+            is_said = value == percent_for_exchange(_status(record).state, record.percent_complete)
+            if record.kind == _TASK and not is_said:
                 written["percent_complete"] = value
-        else:
+        elif name != "status":
             written |= _columns_of(name, value)
-    starts_at = written.get("starts_at", record.starts_at)
-    if _DATES.keys() & values.keys() and written.get("due_at", record.due_at) is None:
-        written["due_at"] = starts_at  # the CRM fills in a due date that is missing (3F)
+    if _DATES.keys() & values.keys():
+        due_at = written.get("due_at", record.due_at)
+        written["due_at"] = due_or_start(due_at, written.get("starts_at", record.starts_at))
+    if "status" in values:
+        written |= _status_columns(record, values["status"], written)
     return written
 
 
-def _status_columns(record: Task, status: str, values: Values) -> dict[str, Any]:
-    """Change the code only where it says something else: Exchange has fewer."""
-    if status == _status_of(record):
+def _status_columns(record: Task, said: str, written: dict[str, Any]) -> dict[str, Any]:
+    """Change the code only where it says something else, for Exchange has fewer."""
+    record_type = RecordType(record.kind)
+    code = task_code(record_type, said, record.status)
+    if code == record.status:
         return {}
-    kind = Task.Kind(record.kind)
-    if status == "completed":
-        return {"status": _COMPLETED[kind]}
-    code = _CODES[status] if kind == Task.Kind.TASK else _OPEN[kind]
-    was_open = record.state == Task.State.OPEN
-    # With its end, a task that is taken up again would be completed again (3J).
-    return {"status": code} if was_open or "completed" in values else {
-        "status": code, "actual_end": None,
-    }  # fmt: skip
+    actual_end = written.get("actual_end", record.actual_end)
+    state = TASK_STATUSES[record_type][code].state
+    return {"status": code, "actual_end": end_after(state, actual_end, timezone.now())}
 
 
 def _columns_of(name: str, value: Value) -> dict[str, Any]:

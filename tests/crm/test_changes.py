@@ -136,6 +136,23 @@ def test_a_deleted_appointment_leaves_what_rules_ask_for(ann):
 
 
 @pytest.mark.django_db(transaction=True)
+def test_many_deleted_at_once_leave_each_its_own(ann):
+    bob = User.objects.create(username="bob", email="bob@example.test")
+    owners = {}
+    for number in range(250):  # Django deletes a hundred in a statement
+        user = (ann, bob)[number % 2]
+        meeting = appointment()
+        owners[meeting.pk] = user.pk
+        AppointmentParty.objects.create(
+            appointment=meeting, participation=Participation.ORGANIZER, user=user
+        )
+    reader = Reader(ItemKind.APPOINTMENT)
+    Appointment.objects.all().delete()
+    left = {key: one.facts["organizer"] for key, one in reader.read(1000).items()}
+    assert left == owners
+
+
+@pytest.mark.django_db(transaction=True)
 def test_an_appointment_of_nobody_is_deleted(ann):
     meeting = appointment()
     reader, key = Reader(ItemKind.APPOINTMENT), meeting.pk

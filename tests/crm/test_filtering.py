@@ -185,7 +185,7 @@ def test_several_filters_select_more(ann, bob):
     assert found() == {"done", "open"}
     assert not selected(ItemKind.CONTACT, ann)
     with CaptureQueriesContext(connection) as queries:
-        records_of(ItemKind.TASK).keys_selected(ann)
+        assert len(records_of(ItemKind.TASK).keys_selected(ann)) == 2
     assert len(queries) == 2  # the filters, and what they select
 
 

@@ -225,12 +225,6 @@ def test_a_direction_of_an_address_counts_while_there_are_three(
     assert directions(RecordType.CONTACT, settings)["home_address"] is expected
 
 
-@pytest.mark.parametrize(("overwrites", "expected"), [(True, BOTH), (False, TO_CRM)])
-def test_a_user_may_keep_the_company_in_exchange(overwrites: bool, expected: Direction) -> None:
-    settings = FieldSettings(overwrites_company=overwrites)
-    assert directions(RecordType.CONTACT, settings)["company"] is expected
-
-
 @pytest.mark.parametrize("way", [BOTH, TO_CRM, TO_EXCHANGE, NONE])
 def test_an_organisation_chooses_of_one_record_type(way: Direction) -> None:
     settings = FieldSettings(directions={"task.due": way})

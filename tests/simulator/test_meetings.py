@@ -18,6 +18,7 @@ from exchangelib.errors import (
     ErrorCalendarIsOrganizerForAccept,
     ErrorCalendarMeetingRequestIsOutOfDate,
     ErrorInvalidPropertySet,
+    ErrorInvalidRecipients,
 )
 from exchangelib.items import (
     MeetingCancellation,
@@ -129,6 +130,12 @@ def test_every_meeting_message_is_noted_also_one_that_leaves(
     assert alice.sent.all().count() == 0
     simulator.control.forget_meeting_messages()
     assert simulator.control.meeting_messages() == []
+
+
+def test_an_address_that_is_none_is_refused(alice: Account, sent: AllOf) -> None:
+    with pytest.raises(ErrorInvalidRecipients):
+        meeting(alice, BOB, "nowhere").save(send_meeting_invitations="SendOnlyToAll")
+    assert (sent(), alice.calendar.all().count()) == ([], 0)
 
 
 def test_nothing_is_sent_when_nobody_is_to_be_told(

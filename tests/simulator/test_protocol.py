@@ -105,7 +105,7 @@ def test_nobody_keeps_a_configuration(ask: Ask) -> None:
 @pytest.mark.parametrize(
     ("body", "code"),
     [
-        ("<m:Subscribe/>", "ErrorInvalidRequest"),
+        ("<m:FindPeople/>", "ErrorInvalidRequest"),
         ("<m:Nonsense/>", "ErrorInvalidRequest"),
         ("", "ErrorSchemaValidation"),
         ("<m:GetItem/>", "ErrorSchemaValidation"),

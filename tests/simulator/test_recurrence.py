@@ -19,6 +19,7 @@ from exchangelib.errors import (
     ErrorCalendarOccurrenceIsDeletedFromRecurrence,
     ErrorInvalidPropertySet,
     ErrorIrresolvableConflict,
+    ErrorOccurrenceCrossingBoundary,
 )
 from exchangelib.items import MeetingCancellation
 from exchangelib.recurrence import (
@@ -224,18 +225,25 @@ def test_a_changed_occurrence_is_an_exception_of_its_master(alice: Account) -> N
 
 def test_an_exception_shows_in_the_view_of_its_new_day(alice: Account) -> None:
     item = weekly(alice)
-    first = item.occurrence(1)
-    first.refresh()
-    first.start, first.end = at(6, 1, 9), at(6, 1, 10)
-    first.save(update_fields=["start", "end"])
-    assert [one.start for one in view(alice, at(6, 1, 0), at(6, 2, 0))] == [at(6, 1, 9)]
-    assert view(alice, at(3, 2, 0), at(3, 3, 0)) == []
-    last = item.occurrence(3)
-    item.refresh()
-    last.refresh()
-    last.start, last.end = at(1, 5, 9), at(1, 5, 10)
-    last.save(update_fields=["start", "end"])
-    assert [one.start for one in view(alice, at(1, 5, 0), at(1, 6, 0))] == [at(1, 5, 9)]
+    for day in (30, 12):
+        last = item.occurrence(3)
+        last.refresh()
+        last.start, last.end = at(3, day, 14), at(3, day, 15)
+        last.save(update_fields=["start", "end"])
+        shown = view(alice, at(3, day, 0), at(3, day + 1, 0))
+        assert [one.start for one in shown] == [at(3, day, 14)]
+        assert view(alice, at(3, 16, 0), at(3, 17, 0)) == []
+
+
+@pytest.mark.parametrize(
+    "start", [at(3, 2, 8, 30), at(3, 2, 9, 30), at(2, 28, 9), at(3, 16, 8, 30)]
+)
+def test_an_occurrence_stays_between_those_beside_it(alice: Account, start: EWSDateTime) -> None:
+    second = weekly(alice).occurrence(2)
+    second.refresh()
+    second.start, second.end = start, start + timedelta(hours=1)
+    with pytest.raises(ErrorOccurrenceCrossingBoundary):
+        second.save(update_fields=["start", "end"])
 
 
 def test_a_deleted_occurrence_is_missed_and_keeps_its_index(alice: Account) -> None:

@@ -29,7 +29,6 @@ from syncservice.domain.faults import Nature
 from syncservice.domain.item_values import ItemKind
 from syncservice.mailboxes import schedule
 from syncservice.mailboxes.models import (
-    FolderCursor,
     ItemConflict,
     ItemLink,
     ItemProgress,
@@ -409,7 +408,7 @@ class History:
             if thing.is_touched:
                 continue
             found = self._said(thing, edit.name)
-            if not found or edit.side != "crm" and not self._is_linked(thing):
+            if not found or (edit.side != "crm" and not self._is_linked(thing)):
                 continue
             is_kept = edit.value in found or edit.value in lost[edit.name]
             assert is_kept, f"{thing.word}: {edit.name} was {edit.value}, and is {found}"

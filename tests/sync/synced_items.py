@@ -1,8 +1,7 @@
 """A mailbox in memory whose appointments, contacts and tasks are kept in step, for tests."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from syncservice.crm import templates

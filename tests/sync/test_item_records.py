@@ -1,11 +1,12 @@
 """Records say what they are in values, and become what values say."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from uuid import uuid4
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from syncservice.crm.models import (
     Account,
@@ -59,9 +60,9 @@ WHOLE_TASK = {
     "regarding": "",
     "reminder": None,
 }
-TIME = {
-    "start": "2026-03-02T09:00:00Z",
-    "end": "2026-03-02T10:00:00Z",
+TIME = {  # of what is long over, nobody is reminded
+    "start": "2126-03-04T09:00:00Z",
+    "end": "2126-03-04T10:00:00Z",
     "all_day": False,
     "zone": "Europe/Amsterdam",
 }
@@ -257,11 +258,42 @@ def test_a_status_of_exchange_becomes_one_of_its_kind(kind, open_code, completed
 
 
 def test_a_task_reminds_when_it_is_due(ann):
-    due = datetime(2026, 3, 2, 9, tzinfo=UTC)
+    due = datetime(2126, 3, 4, 9, tzinfo=UTC)
     task = Task.objects.create(subject="x", status=2, due_at=due)
-    assert said(ItemKind.TASK, ann, task)["reminder"] == "2026-03-02T09:00:00Z"
-    task.status = 5
-    assert said(ItemKind.TASK, ann, task)["reminder"] is None
+
+    def reminder() -> object:
+        return said(ItemKind.TASK, ann, task)["reminder"]
+
+    assert reminder() == "2126-03-04T09:00:00Z"
+    task.due_at = due.replace(hour=23) - timedelta(days=1)  # midnight in Amsterdam: a mere day
+    assert reminder() is None
+    task.due_at = due.replace(year=2026)
+    assert reminder() is None  # it is over
+    task.due_at, task.status = due, 5
+    assert reminder() is None  # it is done
+
+
+def test_a_task_that_has_ended_is_completed(ann):
+    now = timezone.now()
+    for kind, code in (("task", 5), ("phone_call", 2), ("letter", 4), ("fax", 2)):
+        task = Task.objects.create(kind=kind, subject="x", status=2 if kind == "task" else 1)
+        for end, status in ((now + timedelta(days=1), task.status), (now, code)):
+            Task.objects.filter(pk=task.pk).update(actual_end=end)
+            assert TASKS.load([task.pk])[task.pk].status == status
+            assert Task.objects.get(pk=task.pk).status == status
+
+
+def test_an_appointment_reminds_while_it_is_ahead(ann):
+    soon = timezone.now() + timedelta(days=1)
+    long_ago = soon - timedelta(days=30)
+    for fields, reminder in (
+        ({"starts_at": soon}, 15),
+        ({"starts_at": soon, "status": 4}, None),
+        ({"starts_at": soon, "status": 1}, None),
+        ({"starts_at": long_ago}, None),
+        ({"starts_at": long_ago, "recurrence": SERIES}, 15),
+    ):
+        assert said(ItemKind.APPOINTMENT, ann, appointment(**fields))["reminder"] == reminder
 
 
 # Appointments

@@ -2,9 +2,9 @@
 
 import pytest
 
-from syncservice.crm.models import Appointment, Contact, Task
-from syncservice.domain.item_values import VALUES, ItemKind
-from syncservice.mailboxes.models import ItemLink, ItemProgress
+from syncservice.crm.models import Contact, Task
+from syncservice.domain.item_values import ItemKind
+from syncservice.mailboxes.models import ItemLink
 from tests.memory_activities import MemoryExchange
 from tests.sync.synced_items import TRACKED, person
 
@@ -46,9 +46,7 @@ def test_a_contact_of_the_crm_becomes_an_item_and_both_stay_in_step(ann):
 
 
 def test_a_tracked_item_becomes_a_record_and_others_do_not(ann):
-    tracked = ann.outlook.add(
-        TASK, subject="Call Kim", due="2026-03-05", categories=(TRACKED,)
-    )
+    tracked = ann.outlook.add(TASK, subject="Call Kim", due="2026-03-05", categories=(TRACKED,))
     ann.outlook.add(TASK, subject="Buy milk")
     ann.visit()
     task = Task.objects.get()

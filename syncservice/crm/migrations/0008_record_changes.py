@@ -76,13 +76,14 @@ BEGIN
       'starts_at', to_char(starts_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
       'ends_at', to_char(ends_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
       'organizer', left_by.organizer, 'users', coalesce(left_by.users, '[]'))
-    FROM gone CROSS JOIN LATERAL (
+    FROM gone LEFT JOIN (
       -- Its parties went before it, in this transaction; see `crm_note_parties`.
-      SELECT max((facts ->> 'organizer')::bigint) AS organizer, jsonb_agg(DISTINCT party) AS users
+      SELECT key, max((facts ->> 'organizer')::bigint) AS organizer,
+        jsonb_agg(DISTINCT party) AS users
       FROM crm_recordchange CROSS JOIN LATERAL jsonb_array_elements(facts -> 'users') AS party
-      WHERE kind = 'appointment' AND xid = pg_current_xact_id() AND key = gone.id
-        AND facts ? 'users'
-    ) AS left_by;
+      WHERE kind = 'appointment' AND xid = pg_current_xact_id() AND facts ? 'users'
+      GROUP BY key
+    ) AS left_by ON left_by.key = gone.id;
   END IF;
   RETURN NULL;
 END $$;
@@ -206,7 +207,6 @@ class Migration(migrations.Migration):
             options={
                 "indexes": [
                     models.Index(
-                        models.F("kind"),
                         models.F("xid"),
                         models.F("id"),
                         name="changes_by_transaction",

@@ -14,6 +14,7 @@ from syncservice.crm.models.activity import (
 )
 from syncservice.crm.models.email import AttachmentContent
 from syncservice.crm.models.people import User
+from syncservice.domain.activity_states import APPOINTMENT_STATUSES
 
 
 class Appointment(Regarding):
@@ -91,17 +92,7 @@ class Appointment(Regarding):
     @property
     def state(self) -> State:
         """The state that the status belongs to (2K)."""
-        return STATES[self.Status(self.status)]
-
-
-STATES = {
-    Appointment.Status.FREE: Appointment.State.OPEN,
-    Appointment.Status.TENTATIVE: Appointment.State.OPEN,
-    Appointment.Status.COMPLETED: Appointment.State.COMPLETED,
-    Appointment.Status.CANCELED: Appointment.State.CANCELED,
-    Appointment.Status.BUSY: Appointment.State.SCHEDULED,
-    Appointment.Status.OUT_OF_OFFICE: Appointment.State.SCHEDULED,
-}
+        return self.State[APPOINTMENT_STATUSES[self.status].state.name]
 
 
 class AppointmentParty(Party):

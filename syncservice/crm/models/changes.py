@@ -39,7 +39,7 @@ class RecordChange(models.Model):
     noted_at = models.DateTimeField(db_default=Now())
 
     class Meta:
-        indexes = [models.Index("kind", "xid", "id", name="changes_by_transaction")]
+        indexes = [models.Index("xid", "id", name="changes_by_transaction")]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.key}"

@@ -7,6 +7,8 @@ from django.utils.translation import gettext_lazy as _
 from syncservice.crm.ids import activity_id
 from syncservice.crm.models.activity import Priority, Regarding
 from syncservice.crm.models.people import User
+from syncservice.domain.activity_states import TASK_STATUSES
+from syncservice.domain.field_map import RecordType
 
 
 class Task(Regarding):
@@ -70,38 +72,38 @@ class Task(Regarding):
 
     @property
     def state(self) -> State:
-        return STATUSES[self.Kind(self.kind)][self.status][0]
+        """The state that the status belongs to."""
+        return self.State[TASK_STATUSES[RecordType(self.kind)][self.status].state.name]
 
 
-_OPEN, _COMPLETED, _CANCELED = Task.State
-#: The codes of each kind, the reference's: to which state they belong, and what they say.
+#: What the codes of each kind say to people; `domain.activity_states` has what they mean.
 STATUSES = {
     Task.Kind.TASK: {
-        2: (_OPEN, _("not started")),
-        3: (_OPEN, _("in progress")),
-        4: (_OPEN, _("waiting for someone else")),
-        7: (_OPEN, _("deferred")),
-        5: (_COMPLETED, _("completed")),
-        6: (_CANCELED, _("canceled")),
+        2: _("not started"),
+        3: _("in progress"),
+        4: _("waiting for someone else"),
+        7: _("deferred"),
+        5: _("completed"),
+        6: _("canceled"),
     },
     Task.Kind.PHONE_CALL: {
-        1: (_OPEN, _("open")),
-        2: (_COMPLETED, _("made")),
-        4: (_COMPLETED, _("received")),
-        3: (_CANCELED, _("canceled")),
+        1: _("open"),
+        2: _("made"),
+        4: _("received"),
+        3: _("canceled"),
     },
     Task.Kind.LETTER: {
-        1: (_OPEN, _("open")),
-        2: (_OPEN, _("draft")),
-        3: (_COMPLETED, _("received")),
-        4: (_COMPLETED, _("sent")),
-        5: (_CANCELED, _("canceled")),
+        1: _("open"),
+        2: _("draft"),
+        3: _("received"),
+        4: _("sent"),
+        5: _("canceled"),
     },
     Task.Kind.FAX: {
-        1: (_OPEN, _("open")),
-        2: (_COMPLETED, _("completed")),
-        3: (_COMPLETED, _("sent")),
-        4: (_COMPLETED, _("received")),
-        5: (_CANCELED, _("canceled")),
+        1: _("open"),
+        2: _("completed"),
+        3: _("sent"),
+        4: _("received"),
+        5: _("canceled"),
     },
 }

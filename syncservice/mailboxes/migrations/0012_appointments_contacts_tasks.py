@@ -80,7 +80,7 @@ class Migration(migrations.Migration):
                         auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
                     ),
                 ),
-                ("name", models.CharField(max_length=60)),
+                ("name", models.TextField()),
                 ("base", models.JSONField(null=True)),
                 ("crm", models.JSONField(null=True)),
                 ("exchange", models.JSONField(null=True)),
@@ -151,6 +151,7 @@ class Migration(migrations.Migration):
                 ("is_marked", models.BooleanField(default=False)),
                 ("is_removed", models.BooleanField(default=False)),
                 ("is_unlisted", models.BooleanField(default=False)),
+                ("is_leaving", models.BooleanField(default=False)),
                 ("is_undone", models.BooleanField(default=False)),
                 ("deleted_record", models.JSONField(null=True)),
                 ("attempted_at", models.DateTimeField(null=True)),

@@ -55,8 +55,10 @@ class ItemLink(models.Model):
     #: The item bears our record key and our category: taking the category off unlinks it.
     is_marked = models.BooleanField(default=False)
     is_removed = models.BooleanField(default=False)  # the item left its folder
-    #: A listing that ends without it shows that it is gone: it was made, or all is listed once more.
+    #: A listing that ends without it is news: it was just made, or all is listed once more.
     is_unlisted = models.BooleanField(default=False)
+    #: No filter selects the record any more: its last change still travels, then it is unlinked.
+    is_leaving = models.BooleanField(default=False)
     is_undone = models.BooleanField(default=False)  # somebody wants the item taken back
     #: What is left of a deleted record, as `crm_recordchange` keeps it; null: it is there.
     deleted_record = models.JSONField(null=True)
@@ -143,7 +145,7 @@ class ItemConflict(models.Model):
         EXCHANGE = "exchange", _("the mailbox")
 
     link = models.ForeignKey(ItemLink, models.CASCADE, related_name="conflicts")
-    name = models.CharField(max_length=60)  # of the value, as `domain.item_values` calls it
+    name = models.TextField()  # of the value, as `domain.merge` calls it
     base = models.JSONField(null=True)
     crm = models.JSONField(null=True)
     exchange = models.JSONField(null=True)

@@ -6,7 +6,7 @@ It says on `GET /` and in its Server header that it is no Exchange.
 
 A request goes `server` -> `service` -> one of `operations` -> `mailbox` and `store`; `control_api`
 is the other door to the store. `meetings` carries appointments between mailboxes, `occurrences`
-tells what a series consists of. Subscriptions are not simulated yet.
+tells what a series consists of, `subscriptions` who hears of what happens.
 """
 
 from syncservice.simulator.exchange.control import (

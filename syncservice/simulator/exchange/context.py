@@ -16,6 +16,7 @@ from syncservice.simulator.exchange.markup import Element, T, child_text, childr
 from syncservice.simulator.exchange.occurrences import occurrence
 from syncservice.simulator.exchange.soap import Request, failure, response, success
 from syncservice.simulator.exchange.store import Store
+from syncservice.simulator.exchange.subscriptions import Stream
 
 #: Well-known names of the schema for folders that no mailbox of ours has.
 ABSENT = frozenset(
@@ -49,6 +50,7 @@ class Context:
     caller: str  # the login
     actor: Mailbox | None  # whose mailbox the caller acts in; None: a service account as itself
     faults: list[Fault] = field(default_factory=list)  # of the kinds that are response messages
+    stream: Stream | None = None  # what the answer goes on with; None: it ends
 
     @property
     def element(self) -> Element:

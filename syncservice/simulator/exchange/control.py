@@ -242,6 +242,30 @@ class SimulatorControl:
         facts = {"mailbox": mailbox, "uid": uid, "attendee": attendee, "response": response}
         self._ask("POST", "meeting-answers", json=facts)
 
+    def subscribed(self) -> list[str]:
+        """The mailboxes of all subscriptions, one for each."""
+        return list(self._ask("GET", "subscriptions")["mailboxes"])
+
+    def open_streams(self) -> int:
+        """How many streams are open."""
+        return int(self._ask("GET", "subscriptions")["open_streams"])
+
+    def shorten_minutes(self, seconds: float) -> None:
+        """Let a minute of a subscription or stream that begins from now on last so long."""
+        self._ask("POST", "subscriptions", json={"minute_seconds": seconds})
+
+    def lose_subscriptions(self) -> None:
+        """Forget all subscriptions, as a server that fails over does; open streams are told."""
+        self._ask("POST", "subscriptions", json={"lose": True})
+
+    def expire_subscriptions(self) -> None:
+        """Let all subscriptions be too old when they are used again."""
+        self._ask("POST", "subscriptions", json={"expire": True})
+
+    def cut_streams(self) -> None:
+        """Reset the connections of open streams, which so end without being closed."""
+        self._ask("POST", "subscriptions", json={"cut": True})
+
     def keep_in_outbox(self, seconds: float) -> None:
         """Let messages that are sent from now on stay in the Outbox so long."""
         self._ask("POST", "outbox", json={"seconds": seconds})

@@ -31,6 +31,9 @@ GET    /simulator/meeting-messages?uid=      requests, updates, cancellations an
 DELETE /simulator/meeting-messages      forget them
 POST   /simulator/meeting-answers       {"mailbox" (the organizer's), "uid", "attendee",
                                         "response": "Accept", "Tentative" or "Decline"}
+GET    /simulator/subscriptions         {"mailboxes": [address of each], "open_streams"}
+POST   /simulator/subscriptions         {"minute_seconds"?, "lose"?, "expire"?, "cut"?}: how long
+                                        their minutes last; forget all; let all expire; cut streams
 POST   /simulator/outbox                {"seconds"?}: how long mail stays in Outboxes from now on;
                                         without it, all that is in one leaves at once
 POST   /simulator/send-as               {"mailbox", "address"}: it may send in that one's name
@@ -307,6 +310,27 @@ def answer_meeting(service: Service, query: Query, body: bytes) -> Json:
     return {}
 
 
+def list_subscriptions(service: Service, query: Query, body: bytes) -> Json:
+    """Who has subscribed, and how many streams are open."""
+    found = service.store.subscriptions
+    addresses = [one.mailbox.address for one in found.by_id.values()]
+    return {"mailboxes": addresses, "open_streams": len(found.streams)}
+
+
+def disturb_subscriptions(service: Service, query: Query, body: bytes) -> Json:
+    """Let subscriptions and streams end before their time."""
+    facts, found = json.loads(body), service.store.subscriptions
+    found.minute = float(facts.get("minute_seconds", found.minute))
+    if facts.get("lose"):
+        found.lose()
+    for one in found.by_id.values():
+        one.is_expired = one.is_expired or bool(facts.get("expire"))
+    for stream in found.streams:
+        stream.is_cut = stream.is_cut or bool(facts.get("cut"))
+    found.wake_streams()
+    return {}
+
+
 def set_outbox(service: Service, query: Query, body: bytes) -> Json:
     """Say how long mail stays in an Outbox, or let all of it out."""
     facts = json.loads(body)
@@ -380,6 +404,8 @@ ROUTES: dict[tuple[str, str], Callable[[Service, Query, bytes], Json]] = {
     ("GET", "/simulator/meeting-messages"): list_meeting_messages,
     ("DELETE", "/simulator/meeting-messages"): forget_meeting_messages,
     ("POST", "/simulator/meeting-answers"): answer_meeting,
+    ("GET", "/simulator/subscriptions"): list_subscriptions,
+    ("POST", "/simulator/subscriptions"): disturb_subscriptions,
     ("POST", "/simulator/outbox"): set_outbox,
     ("POST", "/simulator/send-as"): allow_send_as,
     ("POST", "/simulator/expire-sync-states"): expire_sync_states,

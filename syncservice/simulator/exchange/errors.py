@@ -51,6 +51,9 @@ FACTS = {
         "You have exceeded the available concurrent connections for your account.  Try again once "
         "your other requests have completed."
     ),
+    "ErrorEventNotFound": "The event could not be found.",
+    "ErrorExceededSubscriptionCount": "You have exceeded the available subscriptions.",
+    "ErrorExpiredSubscription": "The subscription has expired.",
     "ErrorFolderExists": "A folder with the specified name already exists.",
     "ErrorFolderNotFound": "The specified folder could not be found in the store.",
     "ErrorImpersonateUserDenied": (
@@ -73,6 +76,10 @@ FACTS = {
     "ErrorInvalidRecipients": "At least one recipient is not valid.",
     "ErrorInvalidRequest": "The request is invalid.",
     "ErrorInvalidSyncStateData": ("Synchronization state data is corrupt or otherwise invalid."),
+    "ErrorInvalidPullSubscriptionId": "The subscription is not one to be pulled.",
+    "ErrorInvalidSubscription": "The subscription is invalid.",
+    "ErrorInvalidSubscriptionRequest": "The subscription request is invalid.",
+    "ErrorInvalidWatermark": "The watermark is invalid.",
     "ErrorIrresolvableConflict": (
         "The send or update operation could not be performed because the change key passed in the "
         "request does not match the current change key for the item."
@@ -93,6 +100,9 @@ FACTS = {
     "ErrorNameResolutionMultipleResults": ("Multiple results were found."),
     "ErrorNameResolutionNoResults": "No results were found.",
     "ErrorNonExistentMailbox": "The SMTP address has no mailbox associated with it.",
+    "ErrorOccurrenceCrossingBoundary": (
+        "The occurrence overlaps or crosses an occurrence beside it."
+    ),
     "ErrorQuotaExceeded": "The mailbox has exceeded its quota.",
     "ErrorRecurrenceHasNoOccurrence": "The recurrence has no occurrence.",
     "ErrorSchemaValidation": "The request failed schema validation.",
@@ -109,6 +119,8 @@ FACTS = {
     "ErrorServerBusy": "The server cannot service this request right now. Try again later.",
     "ErrorStaleObject": ("The object is stale: its change key does not match the current one."),
     "ErrorSubmissionQuotaExceeded": "The message submission quota was exceeded.",
+    "ErrorSubscriptionAccessDenied": "The subscription is somebody else's.",
+    "ErrorSubscriptionNotFound": "The specified subscription was not found.",
     "ErrorSyncFolderNotFound": ("The folder to be synchronized could not be found in the store."),
     "ErrorTimeoutExpired": "The operation could not be performed because it timed out.",
     "ErrorUnsupportedPathForQuery": "The property can not be used in a query restriction.",

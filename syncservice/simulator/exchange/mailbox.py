@@ -11,6 +11,7 @@ from dataclasses import replace
 from syncservice.simulator.exchange import schema
 from syncservice.simulator.exchange.change_log import ChangeLog
 from syncservice.simulator.exchange.errors import EwsError
+from syncservice.simulator.exchange.events import EventLog
 from syncservice.simulator.exchange.folder import WELL_KNOWN, Configuration, Folder
 from syncservice.simulator.exchange.ids import Kind, write_change_key, write_id
 from syncservice.simulator.exchange.item import Attachment, Item
@@ -35,6 +36,7 @@ class Mailbox:
         self.well_known: dict[str, Folder] = {}
         self.items: dict[int, Item] = {}
         self.hierarchy: ChangeLog[Folder] = ChangeLog(newest_first=False)
+        self.events: EventLog | None = None  # None: nobody has subscribed to any
         self._last_uid = 0
         for well_known, parent, display_name, folder_class in WELL_KNOWN:
             self.add_folder(self.well_known.get(parent), display_name, folder_class, well_known)
@@ -69,10 +71,23 @@ class Mailbox:
         if parent is not None:
             parent.subfolders.append(folder)
             self.hierarchy.born(folder)
+            self._tell_of_folder("CreatedEvent", folder)
         return folder
+
+    def _tell_of_folder(self, kind: str, folder: Folder, before: Folder | None = None) -> None:
+        if self.events is not None and folder.parent is not None:
+            self.events.folder(kind, folder, folder.parent, before)
+
+    def _tell(self, kind: str, item: Item, before: tuple[str, Folder] | None = None) -> None:
+        if self.events is not None:
+            self.events.item(kind, item, before)
 
     def touch_folder(self, folder: Folder) -> None:
         """Note that a folder's properties changed."""
+        self._renew_folder(folder)
+        self._tell_of_folder("ModifiedEvent", folder)
+
+    def _renew_folder(self, folder: Folder) -> None:
         folder.version += 1
         folder.change_key = write_change_key(self.run, folder.uid, folder.version)
         for item in folder.items.values():
@@ -86,11 +101,13 @@ class Mailbox:
             raise EwsError("ErrorMoveCopyFailed")
         if target.has_child_named(folder.name):
             raise EwsError("ErrorMoveCopyFailed")
-        if folder.parent is not None:
-            folder.parent.subfolders.remove(folder)
+        before = folder.parent
+        if before is not None:
+            before.subfolders.remove(folder)
         folder.parent = target
         target.subfolders.append(folder)
-        self.touch_folder(folder)
+        self._renew_folder(folder)
+        self._tell_of_folder("MovedEvent", folder, before)
 
     def delete_folder(self, folder: Folder, disposal: str) -> None:
         """Delete a folder with all that is in it, or move it to Deleted Items."""
@@ -107,6 +124,7 @@ class Mailbox:
                 self.remove(item)
             del self.folders[doomed.uid]
             self.hierarchy.died(doomed)
+            self._tell_of_folder("DeletedEvent", doomed)
         if folder.parent is not None:
             folder.parent.subfolders.remove(folder)
 
@@ -140,6 +158,14 @@ class Mailbox:
 
     def add(self, item: Item, folder: Folder) -> Item:
         """Put a new item into a folder and give it its id and first change key."""
+        self._place(item, folder)
+        self._tell("CreatedEvent", item)
+        is_mail = item.element in schema.MESSAGES and item.values.get("IsRead") == "false"
+        if is_mail and folder.well_known == "inbox":
+            self._tell("NewMailEvent", item)
+        return item
+
+    def _place(self, item: Item, folder: Folder) -> None:
         self._last_uid += 1
         item.uid = self._last_uid
         item.id = write_id(Kind.ITEM, self.run, self.number, item.uid)
@@ -155,7 +181,6 @@ class Mailbox:
         folder.items[item.uid] = item
         folder.log.born(item)
         self._new_version(item)
-        return item
 
     def _new_version(self, item: Item) -> None:
         item.version += 1
@@ -208,12 +233,17 @@ class Mailbox:
             item.folder.log.read_changed(item)
         else:
             item.folder.log.changed(item)
+        self._tell("ModifiedEvent", item)
 
     def copy(self, item: Item, folder: Folder) -> Item:
         """Put a copy with a new id into a folder, which may be another mailbox's."""
         refuse_occurrence(item, "ErrorCalendarCannotMoveOrCopyOccurrence")
         item.parse()
-        return self.add(self._twin(item), folder)
+        twin = self._twin(item)
+        self._place(twin, folder)
+        if item.folder is not None:
+            self._tell("CopiedEvent", twin, (item.id, item.folder))
+        return twin
 
     def _twin(self, item: Item) -> Item:
         return replace(
@@ -231,12 +261,19 @@ class Mailbox:
     def move(self, item: Item, folder: Folder) -> Item:
         """Move an item; it gets a new id."""
         refuse_occurrence(item, "ErrorCalendarCannotMoveOrCopyOccurrence")
-        twin = self._twin(item)
-        self.remove(item)
-        return self.add(twin, folder)
+        twin, before = self._twin(item), item.folder
+        self._take_out(item)
+        self._place(twin, folder)
+        if before is not None:
+            self._tell("MovedEvent", twin, (item.id, before))
+        return twin
 
     def remove(self, item: Item) -> None:
         """Take an item out of the mailbox for good."""
+        self._tell("DeletedEvent", item)
+        self._take_out(item)
+
+    def _take_out(self, item: Item) -> None:
         del self.items[item.uid]
         if item.folder is not None:
             del item.folder.items[item.uid]

@@ -22,6 +22,7 @@ from syncservice.simulator.exchange.attendance import (
     put_into_calendar,
     shared,
 )
+from syncservice.simulator.exchange.errors import EwsError
 from syncservice.simulator.exchange.item import Item
 from syncservice.simulator.exchange.mailbox import Mailbox
 from syncservice.simulator.exchange.meeting_mail import (
@@ -43,8 +44,7 @@ def is_organizer(mailbox: Mailbox, item: Item) -> bool:
 
 def attendees_in(values: Values, organizer: Mailbox) -> dict[str, Attendee]:
     """The attendees by address, without the organizer himself."""
-    item = Item("CalendarItem", values)
-    found = {one.key: one for one in item.attendees()}
+    found = {one.key: one for one in Item("CalendarItem", values).attendees()}
     found.pop(organizer.address.lower(), None)
     return found
 
@@ -56,6 +56,10 @@ def settle_meeting(values: Values, before: Values, sending: Sending) -> None:
     changes, also when a client writes the list of attendees without it.
     """
     invited = any(values.get(key) for key in schema.ATTENDEE_LISTS)
+    if sending.is_on and any(
+        "@" not in one.key for one in Item("CalendarItem", values).attendees()
+    ):
+        raise EwsError("ErrorInvalidRecipients")
     if invited:
         values |= {"IsMeeting": "true", "AppointmentState": str(MEETING)}
     was_sent = before.get("MeetingRequestWasSent") == "true"

@@ -14,7 +14,7 @@ from syncservice.simulator.exchange.ids import Kind, read_id, write_id
 from syncservice.simulator.exchange.item import Item
 from syncservice.simulator.exchange.moments import read_moment, write_moment
 from syncservice.simulator.exchange.recurrence import Series, Slot, series_of
-from syncservice.simulator.exchange.values import Value
+from syncservice.simulator.exchange.values import Value, Values, text_in
 
 
 def occurrence(master: Item, index: int) -> Item:
@@ -54,6 +54,24 @@ def at_slot(master: Item, slot: Slot) -> Item:
         master=master,
         index=slot.index,
     )
+
+
+def refuse_crossing(item: Item, values: Values) -> None:
+    """Refuse times with which an occurrence would overlap or pass the one before or behind it."""
+    series = series_of(item.master.values) if item.master else None
+    if item.master is None or series is None:
+        return
+    start, end = (read_moment(text_in(values, key)) for key in ("Start", "End"))
+    before: Item | None = None
+    for one in remaining(item.master, series):
+        if one.index < item.index:
+            before = one
+        elif one.index > item.index:
+            if end > read_moment(one.text("Start")):
+                raise EwsError("ErrorOccurrenceCrossingBoundary")
+            break
+    if before is not None and start < read_moment(before.text("End")):
+        raise EwsError("ErrorOccurrenceCrossingBoundary")
 
 
 def original(master: Item, start: str) -> Item | None:

@@ -16,6 +16,8 @@ from aiohttp.web_protocol import RequestHandler
 
 from syncservice.simulator.exchange import control_api
 from syncservice.simulator.exchange.service import UNAUTHORIZED, Answer, Service
+from syncservice.simulator.exchange.soap import envelope
+from syncservice.simulator.exchange.subscriptions import Stream
 
 EWS_PATH = "/ews/exchange.asmx"
 NAME = "syncservice-exchange-simulator (not Microsoft Exchange)"
@@ -24,6 +26,7 @@ ABOUT = (
     "keeps everything in memory. It is not Microsoft Exchange.\n\n"
     "EWS: POST /EWS/Exchange.asmx    control: GET /simulator/\n"
 )
+LONGEST_SLEEP = 1.0  # seconds a stream waits without a look
 LARGEST_REQUEST = 512 * 1024**2
 
 #: Receives every EWS exchange: request bytes, status, response bytes.
@@ -115,7 +118,40 @@ class Site:
             await asyncio.Event().wait()
         if answer.reset:
             reset(request)
+        if answer.stream is not None and not answer.reset:
+            return await self._follow(request, data, answer, answer.stream)
         return written(answer)
+
+    async def _follow(
+        self, request: web.BaseRequest, data: bytes, answer: Answer, stream: Stream
+    ) -> web.StreamResponse:
+        """Write envelope after envelope until the stream, or the client, ends."""
+        headers = {"Content-Type": answer.content_type, "Server": NAME}
+        response = web.StreamResponse(headers=headers)
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        await response.write(answer.body)
+        woken, loop, is_over = asyncio.Event(), asyncio.get_running_loop(), False
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(woken.set)
+
+        with stream.woken_by(wake):
+            while not is_over and not stream.is_cut and request.transport is not None:
+                woken.clear()
+                body, is_over = stream.next_body()
+                if body:
+                    whole = envelope(body)
+                    if self.witness is not None:
+                        self.witness(data, 200, whole)
+                    await response.write(whole)
+                elif not is_over:
+                    with contextlib.suppress(TimeoutError):
+                        # Nobody tells when a client is gone: look now and then.
+                        await asyncio.wait_for(woken.wait(), min(stream.left, LONGEST_SLEEP))
+        if stream.is_cut:
+            reset(request)
+        return response
 
 
 def answered(status: int, body: bytes, content_type: str) -> web.Response:

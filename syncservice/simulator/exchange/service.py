@@ -23,6 +23,7 @@ from syncservice.simulator.exchange.operations import (
     finding,
     folders,
     moving,
+    notifying,
     reading,
     syncing,
     updating,
@@ -30,6 +31,7 @@ from syncservice.simulator.exchange.operations import (
 from syncservice.simulator.exchange.soap import Request, envelope, fault, read_request
 from syncservice.simulator.exchange.statistics import Statistics
 from syncservice.simulator.exchange.store import Store
+from syncservice.simulator.exchange.subscriptions import Stream
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +60,10 @@ OPERATIONS: dict[str, Callable[[Context], str]] = {
     "DeleteAttachment": attachments.delete_attachment,
     "ResolveNames": directory.resolve_names,
     "GetServerTimeZones": directory.get_server_time_zones,
+    "Subscribe": notifying.subscribe,
+    "GetEvents": notifying.get_events,
+    "GetStreamingEvents": notifying.get_streaming_events,
+    "Unsubscribe": notifying.unsubscribe,
     "GetUserConfiguration": configurations.get_user_configuration,
     "CreateUserConfiguration": configurations.create_user_configuration,
     "UpdateUserConfiguration": configurations.update_user_configuration,
@@ -81,6 +87,7 @@ class Answer:
     delay: float = 0.0  # seconds before it goes
     never: bool = False  # keep the client waiting
     reset: bool = False  # reset the connection instead
+    stream: Stream | None = None  # what the body is only the beginning of
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +178,8 @@ class Service:
         operation = OPERATIONS.get(request.operation, unknown)
         try:
             actor = self._actor(request, login)
-            body = operation(Context(self.store, request, login, actor, faults))
+            context = Context(self.store, request, login, actor, faults)
+            body = operation(context)
         except SoapFault as error:
             return Answer(500, fault(error))
         except EwsError as error:
@@ -181,7 +189,7 @@ class Service:
             log.exception("%s failed", request.operation)
             self.statistics.bugs += 1
             return Answer(500, fault(SoapFault("ErrorInternalServerError")))
-        return Answer(200, envelope(body))
+        return Answer(200, envelope(body), stream=context.stream)
 
     def _actor(self, request: Request, login: str) -> Mailbox | None:
         """Whose mailbox the request acts in; None: a service account as itself."""

@@ -16,6 +16,7 @@ from syncservice.simulator.exchange.mailbox import Mailbox
 from syncservice.simulator.exchange.mime import with_header, without_header
 from syncservice.simulator.exchange.moments import now, write_moment
 from syncservice.simulator.exchange.occurrences import occurrence
+from syncservice.simulator.exchange.subscriptions import Subscriptions
 from syncservice.simulator.exchange.values import Value
 
 RECIPIENTS = ("ToRecipients", "CcRecipients", "BccRecipients")
@@ -74,6 +75,7 @@ class Store:
     leaving: list[Leaving] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
     meeting_messages: list[MeetingMessage] = field(default_factory=list)
+    subscriptions: Subscriptions = field(default_factory=Subscriptions)
     may_send_as: set[tuple[str, str]] = field(default_factory=set)  # mailbox, address (lower case)
 
     def add_mailbox(self, address: str, password: str | None = None, name: str = "") -> Mailbox:

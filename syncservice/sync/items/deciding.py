@@ -144,8 +144,8 @@ class Decider:
 
     def _wanted(self, link: ItemLink, item: Item) -> Step:
         """A tracked item becomes a record, or turns out to be one already."""
-        if item.unsupported:
-            return Step(link=link, then=_refused(item.unsupported))
+        if item.unsupported or item.is_cancelled:
+            return Step(link=link, then=_refused(item.unsupported or "cancelled"))
         known = self._record_of(item.uid)
         if known is not None:
             if self._book.links.filter(key=known).exists():
@@ -198,6 +198,8 @@ class Decider:
 
     def _creating(self, link: ItemLink, record: Any) -> Step:
         made = self._made.get(link.key)
+        if link.is_leaving and not made:
+            return Step(link=link, drops_link=True)
         found = made.item_id if made else self._sights.get(link.key, "")
         if found:
             fields = {"item_id": found, "seen_key": "", "state": State.LINKED, "due_at": Now()}
@@ -213,10 +215,13 @@ class Decider:
                 return Step(link=link, fault=_NO_ORGANIZER)
             if withheld is not None:
                 return Step(link=link, then={"due_at": None})
-            if facts.role is Role.ATTENDEE:
+            # A meeting whose UID is known is in Exchange already: made again, it would be another.
+            if facts.role is Role.ATTENDEE or record.uid:
                 return Step(link=link, then={"state": State.WAITING, "due_at": None})
         unset = VALUES[self._book.kind]
-        merged = merge(None, values, unset, self._directions(record, facts, values), Precedence())
+        merged = merge(
+            None, values, unset, self._directions(record, facts, values, unset), Precedence()
+        )
         item = NewItem(
             record_key=self._book.record_key(link.key),
             values=applied(unset, merged.to_exchange),
@@ -250,6 +255,9 @@ class Decider:
         if item is not None and item.is_cancelled and facts is not None:
             return self._cancelled(link, record, item, facts)
         step = self._merged(link, record, item, base, values, exchange, facts)
+        if link.is_leaving:
+            step.finally_ |= {"state": State.UNLINKED, "is_leaving": False}
+            step.entries.append(self._unlinked(link))
         told = step.change_item.values if step.change_item else {}
         if facts is not None and told.get("show_as") == "free" and not facts.is_open:
             asked = meeting.crm_cancellation(
@@ -279,7 +287,7 @@ class Decider:
             base,
             values,
             exchange,
-            self._directions(record, facts, values),
+            self._directions(record, facts, values, exchange),
             self._precedence(record, item, facts, values),
         )
         step = Step(
@@ -468,9 +476,12 @@ class Decider:
         return meeting.invitations(action, facts, self._now, changed=list(changed))
 
     def _directions(
-        self, record: Any, facts: Meeting | None, values: Values
+        self, record: Any, facts: Meeting | None, values: Values, exchange: Values
     ) -> Mapping[str, Direction]:
-        found = directions(RecordType(self._book.records.record_type(record)), self._settings)
+        kind = RecordType(self._book.records.record_type(record))
+        if kind is RecordType.APPOINTMENT and exchange.get("recurrence") is not None:
+            kind = RecordType.RECURRING_APPOINTMENT  # it became a series in Exchange
+        found = directions(kind, self._settings)
         if facts is None:
             return found
         return meeting.directions_in(facts, found, organizer_is_in_step=self._is_in_step(values))
@@ -502,7 +513,6 @@ def _organisation_wants(book: Book) -> tuple[FieldSettings, dict[str, Policy]]:
         directions={row.mapping: Direction[row.direction] for row in rows if row.direction},
         attachments=book.organisation.synchronizes_attachments,
         three_addresses=book.organisation.three_contact_addresses,
-        overwrites_company=book.user.company_from_account,
     )
     return settings, {row.mapping: Policy(row.policy) for row in rows if row.policy}
 
@@ -555,6 +565,7 @@ def _refused(reason: str) -> dict[str, Any]:
 
 _REASONS = {
     "recurring_task": "recurring tasks are not kept in step; make single tasks of it",
+    "cancelled": "its organizer has called the meeting off",
     "assigned_task": "tasks that are assigned to others are not kept in step",
     "scheduling_conflict": "it overlaps another appointment, and its owner declined it",
 }

@@ -105,7 +105,7 @@ def look(book: Book, gateway: Activities, now: datetime) -> Survey:
     return survey
 
 
-def _hint(book: Book, item: ListedItem) -> Hint:
+def _hint(book: Book, item: ListedItem) -> Hint[str]:
     key = book.key_of(item.record_key)
     return Hint(
         name=item.item_id,
@@ -123,7 +123,7 @@ def _runs(keys: Iterable[UUID]) -> Iterator[list[UUID]]:
         yield ordered[place : place + _AT_ONCE]
 
 
-def _hints(book: Book, keys: set[UUID]) -> Iterator[Hint]:
+def _hints(book: Book, keys: set[UUID]) -> Iterator[Hint[UUID]]:
     """Say of each record what tells it from others."""
     for some in _runs(keys):
         for key, record in book.records.load(some).items():
@@ -131,7 +131,7 @@ def _hints(book: Book, keys: set[UUID]) -> Iterator[Hint]:
             time = values.get("time")
             addresses = (values.get(name) for name in ("email1", "email2", "email3"))
             yield Hint(
-                name=str(key),
+                name=key,
                 key=str(key),
                 uid=getattr(record, "uid", ""),
                 subject=subject_of(values),

@@ -282,28 +282,35 @@ def notice_records(book: Book, progress: ItemProgress) -> bool:
 def notice_keys(book: Book, keys: Collection[UUID], selected: Collection[UUID]) -> None:
     """Let links follow what the filters say of these records; to be called `fenced` (F184, F206).
 
-    Who falls out is unlinked, never deleted. What a person tracked stays linked whatever they say.
+    Who falls out is unlinked, never deleted, once the change that did it has travelled. What a
+    person tracked stays linked whatever they say.
     """
     links = {link.key: link for link in book.links.filter(key__in=keys)}
-    due, unlinked, dropped, again = [], [], [], []
+    due, leaving, dropped, again = [], [], [], []
     for key, link in links.items():
         is_selected = key in selected
         if link.state in (State.LINKED, State.CREATING, State.WAITING):
             if is_selected or not link.by_filter:
                 due.append(link.pk)
             elif link.item_id or link.attempted_at:
-                unlinked.append(link.pk)
+                leaving.append(link.pk)
             else:
                 dropped.append(link.pk)
         elif link.state == State.UNLINKED and is_selected:
             again.append(link)
-    book.links.filter(pk__in=due).update(due_at=Now(), attempts=0)
-    book.links.filter(pk__in=unlinked).update(state=State.UNLINKED, due_at=None)
+    book.links.filter(pk__in=due).update(due_at=Now(), attempts=0, is_leaving=False)
+    book.links.filter(pk__in=leaving).update(due_at=Now(), attempts=0, is_leaving=True)
     book.links.filter(pk__in=dropped).delete()
     for link in again:
         state = State.LINKED if link.item_id and not link.is_removed else State.CREATING
         book.links.filter(pk=link.pk).update(
-            state=state, by_filter=True, base=None, is_marked=False, due_at=Now(), attempts=0
+            state=state,
+            by_filter=True,
+            is_leaving=False,
+            base=None,
+            is_marked=False,
+            due_at=Now(),
+            attempts=0,
         )
     ItemLink.objects.bulk_create(
         ItemLink(

@@ -147,7 +147,7 @@ def _keep_conflicts(step: Step) -> None:
     ItemConflict.objects.bulk_create(
         ItemConflict(
             link=step.link,
-            name=one.name[:60],
+            name=one.name,
             base=one.base,
             crm=one.crm,
             exchange=one.exchange,

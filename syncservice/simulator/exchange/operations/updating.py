@@ -17,6 +17,7 @@ from syncservice.simulator.exchange.mailbox import OF_THE_SERIES, Mailbox
 from syncservice.simulator.exchange.markup import Element, M, T, children, local
 from syncservice.simulator.exchange.meeting_mail import Sending
 from syncservice.simulator.exchange.meetings import is_organizer, settle_meeting, tell_change
+from syncservice.simulator.exchange.occurrences import refuse_crossing
 from syncservice.simulator.exchange.operations.creating import DISPOSITIONS, choice
 from syncservice.simulator.exchange.paths import ExtendedPath, read_path
 from syncservice.simulator.exchange.task_rules import (
@@ -68,6 +69,7 @@ def update_item(context: Context) -> str:
             check_times(draft.values)
             align_all_day(draft.values)
             settle_series(draft.values, before)
+            refuse_crossing(item, draft.values)
             if is_organizer(mailbox, item):
                 settle_meeting(draft.values, before, sending)
         elif item.element == "Contact":
