@@ -17,6 +17,7 @@ from syncservice.domain.item_values import VALUES, ItemKind
 from syncservice.mailboxes import administration, schedule
 from syncservice.mailboxes.models import (
     ChangeRecord,
+    FieldSetting,
     ItemConflict,
     ItemLink,
     ItemProgress,
@@ -449,3 +450,23 @@ def test_the_page_is_dutch_for_a_dutch_reader(owner, ann):
     assert "Afspraken, contactpersonen en taken" in html
     assert "Opnieuw bekijken" in html
     assert "Ja</button>" in html
+
+
+# --- The administration ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["itemlink", "itemconflict", "journalentry", "fieldsetting"])
+def test_the_administration_shows_rows_but_no_subject_and_no_value(staff, ann, name):
+    conflict = items.conflict(ann, items.task(ann))
+    entry = items.entry(ann, 7, Action.CHANGED_RECORD, before={"subject": "Call Ash"})
+    setting = FieldSetting.objects.create(mapping="task.due", direction="NONE")
+    key = {
+        "itemlink": conflict.link.pk, "itemconflict": conflict.pk, "journalentry": entry.pk,
+        "fieldsetting": setting.pk,
+    }[name]  # fmt: skip
+    listed = staff.get(reverse(f"admin:mailboxes_{name}_changelist"))
+    shown = staff.get(reverse(f"admin:mailboxes_{name}_change", args=[key]))
+    for response in (listed, shown):
+        assert response.status_code == 200
+        assert not [one for one in ("My illness", "Call Ash") if one in response.text]
+    assert staff.get(reverse(f"admin:mailboxes_{name}_add")).status_code == 403
