@@ -77,6 +77,15 @@ ITEMS = {
         cause=_("It is kept in the mailbox of the one whom it was assigned to."),
         remedy=_("Let that person track the task, or make one of your own."),
     ),
+    "item.cancelled": Entry(
+        meaning=_(
+            "A tracked meeting was called off by its organizer and does not become a record."
+        ),
+        cause=_("The organizer sent a cancellation before the meeting came to the CRM."),
+        remedy=_(
+            "Nothing needs to be done. Remove the meeting from the mailbox if it is in the way."
+        ),
+    ),
     "item.scheduling_conflict": Entry(
         meaning=_("An appointment overlaps another one and stays in the mailbox only."),
         cause=_("The question whether to store it all the same was answered no."),
