@@ -34,6 +34,13 @@ about_option = click.option(
 importance_option = click.option("--importance", type=click.Choice(IMPORTANCE))
 
 
+def _with(options: Sequence[Callable[..., Any]], command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command options, which its help lists in this order."""
+    for decorate in reversed(options):
+        command = decorate(command)
+    return command
+
+
 @click.group()
 def appointment() -> None:
     """Appointments of the CRM."""
@@ -41,23 +48,22 @@ def appointment() -> None:
 
 def appointment_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command an option for each value of an appointment."""
-    for decorate in (
+    options: tuple[Callable[..., Any], ...] = (
+        text_options("subject", "location", "body"),
         click.option("--start", type=click.DateTime(), help="On the clock of --zone."),
         click.option("--end", type=click.DateTime()),
         click.option("--all-day/--not-all-day", default=None, help="Whole days; the last excluded"),
         click.option("--zone", help="Time zone, as Europe/Berlin; else the owner's, or UTC."),
         click.option("--organizer", help="As in a header: Ann <ann@example.com>."),
-        click.option("--required", multiple=True, help="An attendee; repeatable."),
-        click.option("--optional", multiple=True, help="The same."),
+        click.option("--required", multiple=True, help="An attendee who has to come; repeatable."),
+        click.option("--optional", multiple=True, help="One who may; repeatable."),
         click.option("--show-as", type=click.Choice(SHOWN)),
         click.option("--recurrence", help="A series, as JSON: pattern, interval, weekdays, …"),
         click.option("--reminder", type=click.IntRange(0), help="Minutes before the start."),
         importance_option,
         about_option,
-        text_options("subject", "location", "body"),
-    ):
-        command = decorate(command)
-    return command
+    )
+    return _with(options, command)
 
 
 @appointment.command("add")
@@ -160,17 +166,16 @@ def task() -> None:
 
 def task_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command an option for each value of a task."""
-    for decorate in (
+    options: tuple[Callable[..., Any], ...] = (
+        text_options("subject", "notes"),
         click.option("--start", type=_DAY),
         click.option("--due", type=_DAY),
         click.option("--status", type=click.Choice(STATUSES)),
         click.option("--percent-complete", type=click.IntRange(0, 100)),
         importance_option,
         about_option,
-        text_options("subject", "notes"),
-    ):
-        command = decorate(command)
-    return command
+    )
+    return _with(options, command)
 
 
 @task.command("add")

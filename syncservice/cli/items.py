@@ -33,7 +33,7 @@ def status(address: str, as_json: bool) -> None:
     set_up_django()
     from syncservice.alerts import item_requests
     from syncservice.alerts.catalogue import entry_of
-    from syncservice.console.items import kinds
+    from syncservice.console.items import PLANNED, kinds
 
     box = mailbox_at(address)
     words = {question: word for word, question in QUESTIONS.items()}
@@ -50,7 +50,11 @@ def status(address: str, as_json: bool) -> None:
         {
             "kind": kind.kind,
             "first_synchronization": kind.progress.first,
-            "plan": kind.progress.plan,
+            "plan": {
+                name: kind.progress.plan[name]
+                for name in (*PLANNED, "reason")
+                if name in kind.progress.plan
+            },
             "links": {state.value: number for state, number in kind.links.items()},
             "due": kind.due,
             "failed": kind.failed,
