@@ -280,7 +280,7 @@ class History:
         self._person().visit(only_push=True)
 
     def _kill_visit(self) -> None:
-        """Kill a visit before or after one of its writes to the mailbox, or before one of its SQL."""
+        """Kill a visit around one of its writes to the mailbox, or before one to the database."""
         self._tick()
         owner = self._person()
         if self.random.random() < 0.5:

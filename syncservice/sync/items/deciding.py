@@ -126,8 +126,8 @@ class Decider:
     def _step(self, link: ItemLink, record: Any, answer: Item | NotRead | Gone | None) -> Step:
         if isinstance(answer, NotRead):
             return Step(link=link, fault=answer.fault)
-        if isinstance(answer, Gone):
-            return self._removed(link, record)
+        if isinstance(answer, Gone):  # whether many are is asked before anything follows from it
+            return Step(link=link, then={"is_removed": True, "due_at": Now()})
         if link.state == State.WANTED and answer is not None:
             return self._wanted(link, answer)
         if link.state in (State.CREATING, State.WAITING):
@@ -191,7 +191,7 @@ class Decider:
         taken = Appointment.objects.filter(
             starts_at__lt=values["time"]["end"],
             ends_at__gt=values["time"]["start"],
-            recurrence=None,
+            recurrence__isnull=True,
             status__in=(Appointment.Status.BUSY, Appointment.Status.OUT_OF_OFFICE),
         )
         return bool(taken.filter(parties__user=book.user).exists())

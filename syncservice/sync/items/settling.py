@@ -12,6 +12,7 @@ from typing import Any
 from django.db import DataError, IntegrityError, transaction
 from django.db.models.functions import Now
 
+from syncservice.alerts import alerts
 from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
 from syncservice.domain.merge import Base
 from syncservice.mailboxes.models import ItemConflict, ItemLink, JournalEntry
@@ -117,7 +118,11 @@ def _write_record(book: Book, step: Step) -> int:
     elif step.writes_item:
         _update(book, step, step.then)
     else:
-        _update(book, step, step.then | _agreed(book, step))
+        _update(book, step, _agreed(book, step) | step.then)
+    if step.then.get("question"):
+        alerts.ask(
+            book.mailbox.pk, alerts.SCHEDULING_CONFLICT, step.link.subject, direction=alerts.ITEMS
+        )
     return wrote
 
 
