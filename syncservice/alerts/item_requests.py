@@ -70,11 +70,13 @@ def look_anew(mailbox: Mailbox, actor: str) -> int:
 def retry(mailbox: Mailbox, actor: str) -> int:
     """Try again what failed, as often as if it were new; return how many links that are.
 
-    What could not be kept in step is looked at once more, and asked about anew.
+    What could not be kept in step is looked at once more, and asked about anew. What waits for an
+    answer goes on waiting.
     """
     schedule.lock([mailbox.pk])
     links = ItemLink.objects.filter(mailbox=mailbox)
-    failed = links.filter(~Q(fault_code="") | Q(state=State.REFUSED))
+    is_held = ~Q(question="") & Q(answer=None)
+    failed = links.filter(Q(state=State.REFUSED) | ~Q(fault_code="") & ~is_held)
     number = failed.update(
         state=Case(
             When(~Q(state=State.REFUSED), then=F("state")),

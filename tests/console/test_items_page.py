@@ -313,6 +313,13 @@ def test_a_question_that_is_open_stays_so(owner, ann):
     assert (link.question, link.answer) == ("mass_deletion", True)
 
 
+def test_what_waits_for_an_answer_goes_on_waiting(owner, ann):
+    link = items.failed(ann, question="mass_deletion", due_at=None)
+    assert "0 items are tried again." in press(owner, ann, "retry").text
+    link.refresh_from_db()
+    assert (link.due_at, link.attempts) == (None, 5)
+
+
 # --- Reversing ------------------------------------------------------------------------------------
 
 
@@ -324,7 +331,6 @@ def test_a_conflict_is_reversed_once(owner, ann):
     assert record.subject == "Call Ash"
     assert f"reversed by {items.user_of(ann).username}" in html
     assert items.is_woken(ann)
-    assert ItemLink.objects.get().due_at is not None
     assert ChangeRecord.objects.get(action="conflict.reversed").facts == {"conflict": conflict.pk}
     again = press(owner, ann, "reverse", conflict=conflict.pk).text
     assert "It was reversed already." in again

@@ -38,7 +38,6 @@ def reverse(conflict_id: int, actor: str) -> None:
         raise ValidationError(_("The mailbox is no user's any more."))
     _write(conflict, link, owner)
     found.update(reversed_at=Now(), reversed_by=actor)
-    ItemLink.objects.filter(pk=link.pk).update(due_at=Now(), attempts=0)
     schedule.wake([link.mailbox_id], Lane.ACT, "a conflict was reversed")
     audit.note(actor, "conflict.reversed", mailbox=link.mailbox, conflict=conflict.pk)
 
