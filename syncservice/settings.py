@@ -217,6 +217,10 @@ STATISTICS_DAYS = read.integer("STATISTICS_DAYS", 14, least=1, most=3650, unit="
 ITEM_FAILURE_DAYS = read.integer("ITEM_FAILURE_DAYS", 30, least=1, most=3650, unit="days")
 
 #: Days that is kept why a message is not in the CRM; of POP3 as long as it lies on the server.
+#: What visits did to appointments, contacts and tasks can be undone so long.
+JOURNAL_DAYS = read.integer("JOURNAL_DAYS", 30, least=1, most=3650, unit="days")
+#: A mailbox that was not visited for longer compares everything with the CRM once.
+CHANGE_DAYS = read.integer("CHANGE_DAYS", 7, least=1, most=365, unit="days")
 DECLINED_DAYS = read.integer("DECLINED_DAYS", 90, least=1, most=3650, unit="days")
 
 #: Days that an alert is kept after its end (F232).

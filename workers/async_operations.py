@@ -12,9 +12,11 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from syncservice.alerts import alert_mail, alerts, watch
 from syncservice.alerts.models import Alert, ItemFailure
+from syncservice.crm import changes
 from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
 from syncservice.mailboxes import (
     administration,
@@ -31,6 +33,8 @@ from syncservice.mailboxes.models import (
     DeclinedItem,
     Direction,
     EmailServerProfile,
+    ItemConflict,
+    JournalEntry,
     Lane,
     Mailbox,
     Organisation,
@@ -266,8 +270,16 @@ def apply_retention() -> None:
         alerts=_delete_older(Alert.objects, "ended_at", settings.ALERT_DAYS),
         declined=_delete_older(_forgettable(), "declined_at", settings.DECLINED_DAYS),
         track_requests=_delete_older(TrackRequest.objects, "ended_at", settings.DECLINED_DAYS),
+        journal=_delete_older(JournalEntry.objects, "at", settings.JOURNAL_DAYS),
+        conflicts=_delete_older(ItemConflict.objects, "found_at", settings.JOURNAL_DAYS),
+        changes=_tidy_up(_forget_changes),
         mailboxes_provided=_tidy_up(lambda: administration.provide_missing(PROVIDED_AT_ONCE)),
     )
+
+
+def _forget_changes() -> int:
+    before = timezone.now() - timedelta(days=settings.CHANGE_DAYS)
+    return changes.forget(before, TIDIED_AT_ONCE)
 
 
 #: POP3 lists all its messages at every visit: what is forgotten would come again.

@@ -83,6 +83,8 @@ class Mapping:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldSettings:
+    """An organisation's choice (F190)."""
+
     directions: MappingOf[str, Direction] = field(default_factory=dict)  # by a mapping's name
     attachments: bool = False  # F191
     three_addresses: bool = False  # F192

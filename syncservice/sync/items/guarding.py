@@ -17,14 +17,14 @@ Action = JournalEntry.Action
 WHILE = timedelta(hours=1)
 
 
-def hold_mass_deletion(book: Book) -> None:
-    """Hold the deletions that are due, when they are many, until somebody answers."""
+def hold_mass_deletion(book: Book) -> bool:
+    """Hold the deletions that are due, when they are many, until somebody answers; True: it did."""
     due = book.links.filter(state=ItemLink.State.LINKED, due_at__lte=Now(), question="")
     removed = Q(is_removed=True) if book.kind is not ItemKind.CONTACT else Q(pk=None)  # 3I
     deleting = due.filter(removed | Q(deleted_record__isnull=False))
     count = deleting.count()
     if not count:
-        return
+        return False
     lately = JournalEntry.objects.filter(
         mailbox=book.mailbox.pk,
         kind=book.kind,
@@ -36,9 +36,10 @@ def hold_mass_deletion(book: Book) -> None:
         count + lately, linked + lately, most=book.organisation.asks_above_deletions
     )
     if not reason:
-        return
+        return False
     with fenced(book.claim):
         deleting.update(question=ItemLink.Question.MASS_DELETION, answer=None, due_at=None)
         alerts.ask(
             book.mailbox.pk, alerts.MASS_DELETION, f"{book.kind}: {reason}", direction=alerts.ITEMS
         )
+    return True

@@ -96,7 +96,9 @@ def _notice_known(book: Book, item: ListedItem, link: ItemLink) -> None:
     elif item.change_key != link.change_key:
         fields |= {"due_at": Now(), "attempts": 0}
         if link.state == State.REFUSED:
-            fields |= {"state": State.WANTED, "fault_code": "", "fault_text": ""}
+            was_linked = link.base is not None
+            fields |= {"state": State.LINKED if was_linked else State.WANTED}
+            fields |= {"fault_code": "", "fault_text": ""}
     book.links.filter(pk=link.pk).update(**fields)
 
 
@@ -283,7 +285,7 @@ def notice_keys(book: Book, keys: Collection[UUID], selected: Collection[UUID]) 
     """Let links follow what the filters say of these records; to be called `fenced` (F184, F206).
 
     Who falls out is unlinked, never deleted, once the change that did it has travelled. What a
-    person tracked stays linked whatever they say.
+    person tracked stays linked whatever they say, and what he untracked unlinked.
     """
     links = {link.key: link for link in book.links.filter(key__in=keys)}
     due, leaving, dropped, again = [], [], [], []
@@ -296,7 +298,7 @@ def notice_keys(book: Book, keys: Collection[UUID], selected: Collection[UUID]) 
                 leaving.append(link.pk)
             else:
                 dropped.append(link.pk)
-        elif link.state == State.UNLINKED and is_selected:
+        elif link.state == State.UNLINKED and is_selected and link.by_filter:
             again.append(link)
     book.links.filter(pk__in=due).update(due_at=Now(), attempts=0, is_leaving=False)
     book.links.filter(pk__in=leaving).update(due_at=Now(), attempts=0, is_leaving=True)

@@ -12,6 +12,7 @@ from typing import Any
 from django.db import DataError, IntegrityError, transaction
 from django.db.models.functions import Now
 
+from syncservice.alerts import alerts
 from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
 from syncservice.domain.merge import Base
 from syncservice.mailboxes.models import ItemConflict, ItemLink, JournalEntry
@@ -117,13 +118,18 @@ def _write_record(book: Book, step: Step) -> int:
     elif step.writes_item:
         _update(book, step, step.then)
     else:
-        _update(book, step, step.then | _agreed(book, step))
+        _update(book, step, _agreed(book, step) | step.then)
+    if step.then.get("question"):
+        alerts.ask(
+            book.mailbox.pk, alerts.SCHEDULING_CONFLICT, step.link.subject, direction=alerts.ITEMS
+        )
     return wrote
 
 
 def _agreed(book: Book, step: Step) -> dict[str, Any]:
     """Say of the link that both sides agree: what the record keeps is read back from it."""
     fields: dict[str, Any] = {"due_at": None, "attempts": 0, "fault_code": "", "fault_text": ""}
+    fields |= {"question": "", "answer": None}
     if step.base is not None and step.record is not None:
         says = book.records.values(step.record, book.user)
         fields["base"] = Base(says, step.base.exchange).stored()

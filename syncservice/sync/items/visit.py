@@ -95,7 +95,6 @@ def _visit_kind(
         if is_spent():
             return True
     journal.note_undoing(book)
-    guarding.hold_mass_deletion(book)
     return _settle_due(gateway, book, outcome, is_spent, moment)
 
 
@@ -130,6 +129,8 @@ def _settle_due(
     while links := due_links(
         book, SETTLED_AT_ONCE, [pk for pk, n in times.items() if n >= MOST_TIMES]
     ):
+        if guarding.hold_mass_deletion(book):
+            continue
         times.update(link.pk for link in links)
         settled = settle(book, gateway, links, moment)
         outcome.stored += settled.records
