@@ -7,7 +7,18 @@ from decimal import Decimal
 
 import exchangelib
 import pytest
-from exchangelib import Account, CalendarItem, Configuration, Contact, Credentials, EWSDate, Task
+from exchangelib import (
+    Account,
+    CalendarItem,
+    Configuration,
+    Contact,
+    Credentials,
+    EWSDate,
+    FileAttachment,
+    ItemAttachment,
+    Message,
+    Task,
+)
 from exchangelib.indexed_properties import EmailAddress, PhoneNumber, PhysicalAddress
 from exchangelib.properties import Attendee
 from exchangelib.properties import Mailbox as Person
@@ -16,6 +27,7 @@ from exchangelib.recurrence import TaskRecurrence, WeeklyPattern
 from exchangelib.version import Build, Version
 from lxml import etree
 
+from syncservice.domain.attachments import Allowed
 from syncservice.domain.faults import FaultError, Nature, Scope
 from syncservice.domain.item_values import DELETED, Values
 from syncservice.domain.recurrence import Pattern, Recurrence
@@ -24,7 +36,15 @@ from syncservice.servers.exchange.activities import ExchangeActivities
 from syncservice.servers.exchange.conversation import ExchangeServer
 from syncservice.servers.exchange.properties import named
 from syncservice.servers.exchange.series import element_of, recurrence_of
-from syncservice.servers.gateway import Deletion, Gone, Item, NotRead, NotWritten, Written
+from syncservice.servers.gateway import (
+    Deletion,
+    Gone,
+    Item,
+    ItemFile,
+    NotRead,
+    NotWritten,
+    Written,
+)
 from syncservice.simulator.exchange import ExchangeSimulator
 from syncservice.simulator.exchange import Fault as ServerFault
 from tests.contracts.activity_worlds import APPOINTMENT, CONTACT, TASK, TIME, change, new, read
@@ -363,6 +383,104 @@ def test_series_cost_no_requests_of_their_own_unless_they_differ(world):
     (written,) = world.gateway.update(APPOINTMENT, [change(items[0], subject="y")])
     assert world.gateway.requests - before == 3
     assert isinstance(written, Written)
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+PLAN = ItemFile("plan.txt", "text/plain", b"one")
+
+
+def with_files(world: World, *, most_bytes: int = 1000) -> ExchangeActivities:
+    server = ExchangeServer(world.simulator.ews_url, "svc", "pw", "basic", impersonate=True)
+    return ExchangeActivities(server, ADDRESS, allowed_files=Allowed(most_bytes, ()))
+
+
+def their_item(world: World) -> CalendarItem:
+    (item,) = world.account.calendar.all()
+    return item
+
+
+def test_what_the_body_shows_and_attached_items_are_no_files(world):
+    with with_files(world) as gateway:
+        (made,) = gateway.create(APPOINTMENT, [new(APPOINTMENT)])
+        logo = FileAttachment(name="logo.png", content=b"x", is_inline=True, content_id="logo")
+        note = Message(account=world.account, subject="Note", body="x")
+        for attachment in (logo, ItemAttachment(name="Note", item=note)):
+            their_item(world).attach(attachment)
+        item = read(gateway, APPOINTMENT, made.item_id)
+        assert item.values["attachments"] == []
+        removed = [ItemFile("logo.png", "", b"x").value]
+        gateway.put_files(item.item_id, item.change_key, [PLAN], removed)
+    names = [one.name for one in their_item(world).attachments]
+    assert sorted(names) == ["Note", "logo.png", "plan.txt"]
+
+
+def test_another_client_sees_the_files_that_were_put(world):
+    with with_files(world) as gateway:
+        (made,) = gateway.create(APPOINTMENT, [new(APPOINTMENT)])
+        gateway.put_files(made.item_id, made.change_key, [PLAN], [])
+    (file,) = their_item(world).attachments
+    assert (file.name, file.content_type, file.content) == ("plan.txt", "text/plain", b"one")
+
+
+def test_a_file_that_is_larger_than_other_answers_may_be_is_fetched(world):
+    large = ItemFile("large.bin", "", bytes(20 * 2**20))
+    with with_files(world, most_bytes=20 * 2**20) as gateway:
+        (made,) = gateway.create(APPOINTMENT, [new(APPOINTMENT)])
+        their_item(world).attach(FileAttachment(name=large.name, content=large.content))
+        assert read(gateway, APPOINTMENT, made.item_id).values["attachments"] == [large.value]
+
+
+@pytest.mark.parametrize("code", ["ErrorItemNotFound", "ErrorInternalServerError"])
+def test_an_item_whose_files_cannot_be_fetched_is_not_read_and_stops_no_other(world, code):
+    with with_files(world) as gateway:
+        made = gateway.create(APPOINTMENT, [new(APPOINTMENT) for _ in range(2)])
+        for one in made:
+            gateway.put_files(one.item_id, one.change_key, [PLAN], [])
+        world.goes_wrong("message", "GetAttachment", code=code)
+        first, second = gateway.read(APPOINTMENT, [one.item_id for one in made])
+        assert isinstance(first, NotRead)
+        assert first.fault.scope is Scope.EMAIL
+        assert isinstance(second, Item)
+        world.goes_wrong("message", "GetAttachment", code=code)
+        with pytest.raises(FaultError):
+            gateway.files(made[0].item_id)
+        assert gateway.files(made[0].item_id) == (PLAN,)
+
+
+@pytest.mark.parametrize("operation", ["CreateAttachment", "DeleteAttachment"])
+def test_files_that_are_cut_off_are_put_by_doing_it_again(world, operation):
+    with with_files(world) as gateway:
+        (made,) = gateway.create(APPOINTMENT, [new(APPOINTMENT)])
+        old = [ItemFile(f"old {n}", "", b"x") for n in range(2)]
+        gateway.put_files(made.item_id, made.change_key, old, [])
+        wanted = ([PLAN, ItemFile("b", "", b"b")], [one.value for one in old])
+        item = read(gateway, APPOINTMENT, made.item_id)
+        world.goes_wrong("reset_after", operation)
+        with pytest.raises(FaultError):
+            gateway.put_files(item.item_id, item.change_key, *wanted)
+        item = read(gateway, APPOINTMENT, made.item_id)
+        assert isinstance(gateway.put_files(item.item_id, item.change_key, *wanted), Written)
+    assert sorted(one.name for one in their_item(world).attachments) == ["b", "plan.txt"]
+
+
+def test_a_file_that_the_server_refuses_is_said_of_its_item(world):
+    with with_files(world) as gateway:
+        (made,) = gateway.create(APPOINTMENT, [new(APPOINTMENT)])
+        world.goes_wrong("message", "CreateAttachment", code="ErrorMessageSizeExceeded")
+        refused = gateway.put_files(made.item_id, made.change_key, [PLAN], [])
+    assert isinstance(refused, NotWritten)
+    assert (refused.fault.nature, refused.fault.scope) == (Nature.PERMANENT, Scope.EMAIL)
+
+
+def test_a_busy_server_that_files_are_read_from_is_a_fault(world):
+    with with_files(world) as gateway:
+        (made,) = gateway.create(APPOINTMENT, [new(APPOINTMENT)])
+        gateway.put_files(made.item_id, made.change_key, [PLAN], [])
+        world.goes_wrong("message", "GetAttachment")
+        with pytest.raises(FaultError) as caught:
+            list(gateway.read(APPOINTMENT, [made.item_id]))
+    assert caught.value.fault.nature is Nature.THROTTLED
 
 
 # --- what goes wrong ------------------------------------------------------------------------------

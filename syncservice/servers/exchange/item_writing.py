@@ -16,9 +16,14 @@ from syncservice.domain.faults import Fault
 from syncservice.domain.item_values import Value, Values
 from syncservice.servers.exchange import item_payloads as payloads
 from syncservice.servers.exchange.conversation import Conversation
-from syncservice.servers.exchange.faults import fault_of_response_code, faults_translated
+from syncservice.servers.exchange.faults import faults_translated
 from syncservice.servers.exchange.item_classes import CATEGORIES, RECORD_KEY, ItemClass, ids_of
-from syncservice.servers.exchange.item_requests import Answer, ItemRequests, as_items_own, is_gone
+from syncservice.servers.exchange.item_requests import (
+    CHANGED_MEANWHILE,
+    Answer,
+    ItemRequests,
+    is_gone,
+)
 from syncservice.servers.exchange.occurrences import Series, occurrences_in, write_occurrences
 from syncservice.servers.exchange.other_zones import asked_in_other_zones
 from syncservice.servers.exchange.properties import Element, Setting, put_all, texts
@@ -171,7 +176,7 @@ class ItemWriter:
             for change, answer in zip(changes, answers, strict=True):
                 found[change.item_id] = one = _written_or_gone(change.item_id, answer)
                 if isinstance(one, Written) and one.change_key != change.change_key:
-                    found[change.item_id] = NotWritten(_CHANGED_MEANWHILE)
+                    found[change.item_id] = NotWritten(CHANGED_MEANWHILE)
         return found
 
 
@@ -230,8 +235,3 @@ def _written(answer: Answer) -> Written | NotWritten:
 
 def _written_or_gone(item_id: str, answer: Answer) -> Written | NotWritten | Gone:
     return Gone(item_id) if is_gone(answer) else _written(answer)
-
-
-_CHANGED_MEANWHILE = as_items_own(
-    fault_of_response_code("ErrorIrresolvableConflict", "it was changed meanwhile", None)
-)
