@@ -15,6 +15,7 @@ from syncservice.mailboxes.models import (
     ItemProgress,
     Lane,
     Mailbox,
+    Organisation,
     Schedule,
 )
 from syncservice.mailboxes.schedule import Claim
@@ -48,7 +49,7 @@ class Person:
     def visit(self, *, only_push: bool = False, budget: Budget = BUDGET) -> Outcome:
         """Make a visit, as a worker would; its claim ends with it."""
         claim = self.claim()
-        gateway = MemoryActivities(self.outlook)
+        gateway = MemoryActivities(self.outlook, Organisation.current().allowed_item_files)
         self.gateways.append(gateway)
         clock = self.outlook.exchange
         outcome = visit_items(

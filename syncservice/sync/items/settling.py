@@ -18,6 +18,7 @@ from syncservice.domain.merge import Base
 from syncservice.mailboxes.models import ItemConflict, ItemLink, JournalEntry
 from syncservice.mailboxes.schedule import fenced
 from syncservice.servers.gateway import Activities, Gone, NotWritten, Written
+from syncservice.sync.items import files
 from syncservice.sync.items.book import Book
 from syncservice.sync.items.deciding import Decider
 from syncservice.sync.items.steps import Step
@@ -58,6 +59,7 @@ def settle(
     """Bring both sides of these links in step, or raise FaultError; ClaimLost as ever."""
     decider = Decider(book, gateway, moment())
     steps = decider.decide(links)
+    files.fetch(book, gateway, steps)
     done = _write_records(book, steps)
     done.add(_write_items(book, gateway, steps))
     return done
@@ -77,7 +79,7 @@ def _write_records(book: Book, steps: Sequence[Step]) -> Settled:
                     done.records += _write_record(book, step)
             except (IntegrityError, DataError) as error:
                 done.failed += 1
-                step.create_item = step.change_item = step.delete_item = None
+                step.leave(_refused(error))
                 _put_off(book, step.link, _refused(error))
     return done
 
@@ -168,12 +170,14 @@ def _write_items(book: Book, gateway: Activities, steps: Sequence[Step]) -> Sett
     done = Settled()
     creating = [(step, step.create_item) for step in steps if step.create_item]
     if creating:
+        those = [step for step, _ in creating]
         created = gateway.create(book.kind, [item for _, item in creating])
-        done.add(_keep(book, [step for step, _ in creating], created))
+        done.add(_keep(book, those, files.put(gateway, those, created)))
     changing = [(step, step.change_item) for step in steps if step.change_item]
     if changing:
+        those = [step for step, _ in changing]
         changed = gateway.update(book.kind, [change for _, change in changing])
-        done.add(_keep(book, [step for step, _ in changing], changed))
+        done.add(_keep(book, those, files.put(gateway, those, changed)))
     deleting = [(step, step.delete_item) for step in steps if step.delete_item]
     if deleting:
         deleted = gateway.delete(book.kind, [deletion for _, deletion in deleting])
