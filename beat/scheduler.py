@@ -119,12 +119,14 @@ def call_senders(app: Any, producer: Any) -> int:
 def call_pushers(app: Any, producer: Any) -> int:
     """Call for somebody to push the CRM's changes, if there are any; return how many were called.
 
-    One is enough to begin with: as long as there is more, each look of a beat calls another.
+    One is enough to begin with: as long as there is more, each look of a beat calls another. So
+    many wait at most, whatever else is in the queue.
     """
-    wanted = schedule.is_push_due() and not producer.channel.client.llen(OUTGOING_ACTIVITIES)
-    if wanted:
+    wanted = schedule.is_push_due()
+    if wanted and producer.channel.client.llen(OUTGOING_ACTIVITIES) < SENDERS_AHEAD:
         _publish(app, producer, PUSH_CHANGES, OUTGOING_ACTIVITIES, [()])
-    return int(wanted)
+        return 1
+    return 0
 
 
 def dispatch(app: Any, producer: Any) -> int:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ from syncservice.up import stop_requested, whole_service
 
 if TYPE_CHECKING:
     from syncservice.alerts.overview import MailboxStatus
+    from syncservice.crm.models import User
 
 FOLDER = Path(".demo")
 SERVICE_ACCOUNT, SERVICE_PASSWORD = "crm-service", "demo-password"  # a simulator's
@@ -53,6 +55,7 @@ class Account:
     delivered: int = 0
     emails: int = 0  # email records
     linked: int = 0  # items of a record that another item brought
+    in_step: int = 0  # appointments, contacts and tasks
     failures: list[tuple[str, str, str]] = field(default_factory=list)  # mailbox, subject, reason
     waiting: list[tuple[str, str]] = field(default_factory=list)  # mailbox, subject
 
@@ -81,7 +84,7 @@ def run(seconds: float | None, mail_dir: str | None, once: bool, mailboxes: int)
         control = SimulatorControl(url)
         _wait_for(port, processes)
         _fill(control, mail)
-        _make_records(list(mail), url)
+        _make_records(list(mail), url, keeps_items=not mail_dir)
         _watch(control, list(mail), processes, stop, began, seconds, once)
         account = take_account(control, list(mail))
     _summarise(account, time.monotonic() - began)
@@ -92,12 +95,13 @@ def take_account(control: SimulatorControl, addresses: list[str]) -> Account:
     """Look up every message of the simulator in the CRM."""
     from syncservice.alerts.models import ItemFailure
     from syncservice.crm.models import Email
-    from syncservice.mailboxes.models import DeclinedItem, RemoteItem
+    from syncservice.mailboxes.models import DeclinedItem, ItemLink, RemoteItem
 
     linked = set(RemoteItem.objects.values_list("item_id", flat=True))
     reasons = {item.item_id: str(item.get_reason_display()) for item in DeclinedItem.objects.all()}
     reasons |= dict(ItemFailure.objects.values_list("item_id", "reason"))
-    account = Account(emails=Email.objects.count())
+    in_step = ItemLink.objects.filter(state=ItemLink.State.LINKED, due_at=None).count()
+    account = Account(emails=Email.objects.count(), in_step=in_step)
     for address in addresses:
         for item in control.items(address, "inbox"):
             account.delivered += 1
@@ -153,10 +157,14 @@ def _fill(control: SimulatorControl, mail: dict[str, list[bytes]]) -> None:
         control.deliver_many([(address, message) for message in messages])
 
 
-def _make_records(addresses: list[str], url: str) -> None:
-    """Make the profile and, for every mailbox, its user or (every tenth) its queue."""
-    from syncservice.crm.models import IncomingFilter, Queue
-    from syncservice.mailboxes import administration, audit
+def _make_records(addresses: list[str], url: str, *, keeps_items: bool) -> None:
+    """Make the profile and, for every mailbox, its user or (every tenth) its queue.
+
+    With `keeps_items`, users have contacts, a task and a meeting to be kept in step, too.
+    """
+    from syncservice.crm.models import IncomingFilter, Queue, User
+    from syncservice.mailboxes import administration, audit, directions
+    from syncservice.mailboxes.models import ActMethod, Direction
 
     profile = administration.save_profile(
         "Simulated Exchange",
@@ -173,6 +181,47 @@ def _make_records(addresses: list[str], url: str) -> None:
             queue = Queue.objects.create(name=f"Queue {number // 10}", email_address=address)
         box = administration.add_mailbox(address, profile, queue=queue)
         administration.change_owner(box, audit.COMMAND_LINE, incoming_filter=IncomingFilter.ALL)
+        if keeps_items and queue is None:
+            administration.change_mailbox(box, audit.COMMAND_LINE, act_method=ActMethod.SERVER_SIDE)
+            directions.enable([box.pk], [Direction.Kind.ACT], audit.COMMAND_LINE)
+    if keeps_items:
+        _give_work(list(User.objects.filter(email__in=addresses).order_by("pk")))
+
+
+def _give_work(users: "list[User]") -> None:
+    """Let each user know some people, have something to do, and meet the next one tomorrow."""
+    from faker import Faker
+
+    from syncservice.crm.models import Appointment, AppointmentParty, Contact, Task
+
+    faker = Faker(["en_GB", "nl_NL"])
+    faker.seed_instance(2)
+    tomorrow = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(days=1)
+    for number, user in enumerate(users):
+        Contact.objects.bulk_create(
+            Contact(
+                first_name=faker.first_name(),
+                last_name=faker.last_name(),
+                email_address=faker.unique.email(),
+                job_title=faker.job()[:50],
+                owner=user,
+            )
+            for _ in range(3)
+        )
+        Task.objects.create(subject=faker.sentence(4), status=2, owner=user, due_at=tomorrow)
+        meeting = Appointment.objects.create(
+            subject=faker.catch_phrase(),
+            starts_at=tomorrow + timedelta(hours=number % 8),
+            ends_at=tomorrow + timedelta(hours=number % 8 + 1),
+            time_zone="Europe/Amsterdam",
+            owner=user,
+        )
+        roles = AppointmentParty.Participation
+        for role, person in (
+            (roles.ORGANIZER, user),
+            (roles.REQUIRED, users[(number + 1) % len(users)]),
+        ):
+            meeting.parties.create(participation=role, address=person.email, user=person)
 
 
 def _watch(
@@ -218,6 +267,7 @@ def _progress(account: Account, elapsed: float, first_mail: float | None) -> Tex
         f" of {account.delivered:,} messages are in the CRM or accounted for",
         f" · {len(account.failures)} item failures · {elapsed:.0f} s",
         f" · first mail after {first_mail:.1f} s" if first_mail is not None else "",
+        f" · {account.in_step} appointments, contacts and tasks in step" if account.in_step else "",
     )
 
 
@@ -278,6 +328,8 @@ def _summarise(account: Account, elapsed: float) -> None:
     table.add_row(f"{account.linked:,}", "copies of a message that is a record already")
     table.add_row(f"{len(account.failures):,}", "item failures, each with its reason")
     table.add_row(f"{len(account.waiting):,}", "arrived since the last visit")
+    if account.in_step:
+        table.add_row(f"{account.in_step:,}", "appointments, contacts and tasks are in step")
     console.print(table)
     for title, rows in (("Item failures", account.failures), ("Waiting", account.waiting)):
         for address, subject, *reason in rows[:20]:

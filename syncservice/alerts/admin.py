@@ -1,4 +1,7 @@
-"""Administration of item failures and alerts, to read and search."""
+"""Administration of alerts and of what became of single items, to read and search.
+
+Subjects and values are for the eyes of a mailbox's owner only (F305), and stand in none of these.
+"""
 
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
@@ -10,7 +13,13 @@ from syncservice.alerts import alerts, item_failures
 from syncservice.alerts.models import Alert, ItemFailure
 from syncservice.mailboxes import tracking
 from syncservice.mailboxes.admin import ReadOnlyAdmin
-from syncservice.mailboxes.models import DeclinedItem
+from syncservice.mailboxes.models import (
+    DeclinedItem,
+    FieldSetting,
+    ItemConflict,
+    ItemLink,
+    JournalEntry,
+)
 
 
 @admin.register(ItemFailure)
@@ -115,3 +124,39 @@ class AlertAdmin(ReadOnlyAdmin):
     def resume(self, request: HttpRequest, chosen: QuerySet[Alert]) -> None:
         for mailbox_id in chosen.filter(code=alerts.PARKED).values_list("mailbox", flat=True):
             alerts.resume_parked(mailbox_id)
+
+
+@admin.register(ItemLink)
+class ItemLinkAdmin(ReadOnlyAdmin):
+    exclude = ["subject", "base", "deleted_record"]
+    list_display = ["linked_at", "mailbox", "kind", "key", "state", "due_at", "fault_code"]
+    list_filter = ["kind", "state", ("fault_code", admin.EmptyFieldListFilter)]
+    list_select_related = ["mailbox"]
+    search_fields = ["mailbox__email_address", "key"]
+    ordering = ["-pk"]
+
+
+@admin.register(ItemConflict)
+class ItemConflictAdmin(ReadOnlyAdmin):
+    exclude = ["link", "name", "base", "crm", "exchange"]
+    list_display = ["found_at", "winner", "reversed_at", "reversed_by"]
+    list_filter = ["winner", ("reversed_at", admin.EmptyFieldListFilter)]
+    ordering = ["-found_at"]
+
+
+@admin.register(JournalEntry)
+class JournalEntryAdmin(ReadOnlyAdmin):
+    exclude = ["subject", "before", "after"]
+    list_display = ["at", "mailbox", "fence", "kind", "key", "action", "undone_at", "undo_text"]
+    list_filter = ["kind", "action"]
+    list_select_related = ["mailbox"]
+    search_fields = ["mailbox__email_address", "key"]
+    ordering = ["-at"]
+
+
+@admin.register(FieldSetting)
+class FieldSettingAdmin(ReadOnlyAdmin):
+    list_display = ["mapping", "direction", "policy"]
+    list_filter = ["policy"]
+    search_fields = ["mapping"]
+    ordering = ["mapping"]

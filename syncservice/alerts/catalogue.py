@@ -6,7 +6,7 @@ Codes are stable: they are stored with alerts, and pages link to their anchors i
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from syncservice.alerts.entries import exchange, imap, network, own, pop3, smtp
+from syncservice.alerts.entries import exchange, imap, items, network, own, pop3, smtp
 from syncservice.alerts.entries.entry import Entry
 
 
@@ -30,6 +30,13 @@ FAMILIES = (
     Family("mailbox", "Mailboxes", ("mailbox",), own.ANY["mailbox"], own.MAILBOXES),
     Family("profile", "Server profiles", ("profile",), own.ANY["profile"], own.PROFILES),
     Family("email", "Emails", ("email",), own.ANY["email"], own.EMAILS),
+    Family(
+        "items",
+        "Appointments, contacts and tasks",
+        ("items", "item"),
+        items.ANY,
+        {**items.QUESTIONS, **items.ITEMS},
+    ),
     Family("sending", "Sending", ("sending",), own.ANY["sending"], own.SENDINGS),
     Family("test", "Tests", ("test",), own.ANY["test"], own.TESTS),
     Family("limit", "Limits", ("slots", "rate", "redis"), own.ANY["limit"], own.LIMITS),

@@ -13,10 +13,15 @@ import click
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import DatabaseError
 
+from syncservice.cli.activities import appointment, task
 from syncservice.cli.alerts import alerts, failures
+from syncservice.cli.contacts import contact
 from syncservice.cli.django_setup import set_up_django
 from syncservice.cli.email import email
+from syncservice.cli.fields import fields
+from syncservice.cli.filters import filters
 from syncservice.cli.folders import folder
+from syncservice.cli.items import items
 from syncservice.cli.keys import keys
 from syncservice.cli.mail import mail
 from syncservice.cli.mailboxes import mailbox
@@ -131,5 +136,8 @@ def manage(arguments: Sequence[str]) -> None:
     execute_from_command_line(["syncservice manage", *arguments])
 
 
-for group in (keys, profile, mailbox, mail, email, folder, organisation, alerts, failures):
+for group in (
+    *(keys, profile, mailbox, mail, email, folder, organisation, alerts, failures),
+    *(items, filters, fields, appointment, contact, task),
+):
     cli.add_command(group)

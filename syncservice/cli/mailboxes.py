@@ -442,14 +442,15 @@ def apply_defaults(**chosen: Any) -> None:
 
 @mailbox.command("sync-now")
 @chosen_mailboxes
-def sync_now(**chosen: Any) -> None:
+@click.option("--act", is_flag=True, help="For appointments, contacts and tasks, not for email.")
+def sync_now(act: bool, **chosen: Any) -> None:
     """Visit mailboxes now; one that is being visited, or is switched off, is left as it is."""
     set_up_django()
     from syncservice.mailboxes import schedule
     from syncservice.mailboxes.models import Lane
 
     ids = _ids(**chosen)
-    woken = schedule.wake(ids, Lane.INCOMING, "asked for by hand")
+    woken = schedule.wake(ids, Lane.ACT if act else Lane.INCOMING, "asked for by hand")
     click.echo(f"{woken} of {len(ids)} mailboxes are due now")
 
 

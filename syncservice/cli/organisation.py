@@ -55,6 +55,12 @@ SWITCHES = {
     "category-tracking": "uses_category_tracking",
     "sent-items": "tracks_sent_items",
     "send-to-unresolved": "sends_to_unresolved",
+    "three-contact-addresses": "three_contact_addresses",
+    "appointment-attachments": "synchronizes_attachments",
+    "propagate-cancellations": "propagates_cancellations",
+    "ignore-copied-items": "ignores_copied_items",
+    "track-from-non-organizer": "tracks_from_non_organizer",
+    "check-scheduling-conflicts": "checks_scheduling_conflicts",
 }
 VALUES = {
     "token-prefix": ("token_prefix", str),
@@ -66,6 +72,8 @@ VALUES = {
     "smart-matching-words-apart": ("hash_delta_subject_count", int),
     "smart-matching-addresses": ("hash_min_address_count", int),
     "attachment-kilobytes": ("attachment_kilobytes", int),
+    "ask-above-creations": ("asks_above_creations", int),
+    "ask-above-deletions": ("asks_above_deletions", int),
 }
 
 

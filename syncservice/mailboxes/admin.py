@@ -148,6 +148,17 @@ class OrganisationAdmin(admin.ModelAdmin):
             {"fields": ["uses_folder_tracking", "uses_category_tracking", "tracks_sent_items"]},
         ),
         (_("Outgoing email"), {"fields": ["sends_to_unresolved"]}),
+        (
+            _("Appointments, contacts and tasks"),
+            {
+                "fields": [
+                    *("three_contact_addresses", "synchronizes_attachments"),
+                    *("propagates_cancellations", "ignores_copied_items"),
+                    *("tracks_from_non_organizer", "checks_scheduling_conflicts"),
+                    *("asks_above_creations", "asks_above_deletions"),
+                ]
+            },
+        ),
         (_("Attachments"), {"fields": ["attachment_kilobytes", "blocked_extensions"]}),
         (
             _("Alerts"),

@@ -288,6 +288,8 @@ def _end_synchronization(mailbox: Mailbox, *, forget: bool) -> None:
         mailbox.declined_items.all().delete()  # they tell who wrote to the former owner
         mailbox.track_requests.all().delete()
         mailbox.tracking_folders.all().delete()
+        for rows in (mailbox.item_links, mailbox.item_progress, mailbox.journal):
+            rows.all().delete()  # they tell of the former owner's appointments, contacts and tasks
 
 
 def provide_mailbox(owner: Owner) -> Mailbox:

@@ -10,6 +10,9 @@ WITH links AS (
   DELETE FROM mailboxes_trackingcategory WHERE mailbox_id = ANY(%(mailboxes)s)
 ), hierarchy AS (
   DELETE FROM mailboxes_mailboxfolders WHERE mailbox_id = ANY(%(mailboxes)s)
+), conflicts AS (
+  DELETE FROM mailboxes_itemconflict AS conflict USING mailboxes_itemlink AS link
+  WHERE link.id = conflict.link_id AND link.mailbox_id = ANY(%(mailboxes)s)
 ), items AS (  -- they bear our keys, and are found again by them
   DELETE FROM mailboxes_itemlink WHERE mailbox_id = ANY(%(mailboxes)s)
 ), sights AS (

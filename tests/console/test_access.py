@@ -13,6 +13,7 @@ pytestmark = pytest.mark.django_db
 PAGES = {
     "overview": {},
     "mailbox": {"mailbox_id": 1},
+    "items": {"mailbox_id": 1},
     "email": {"email_id": uuid.uuid4()},
     "email_body": {"email_id": uuid.uuid4()},
     "attachment": {"email_id": uuid.uuid4(), "position": 0},

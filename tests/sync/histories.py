@@ -26,7 +26,8 @@ from syncservice.crm.models import (
     User,
 )
 from syncservice.domain.faults import Nature
-from syncservice.domain.item_values import ItemKind
+from syncservice.domain.item_values import DELETED, OCCURRENCE, ItemKind, Values
+from syncservice.domain.recurrence import Recurrence
 from syncservice.mailboxes import schedule
 from syncservice.mailboxes.models import (
     ItemConflict,
@@ -34,6 +35,7 @@ from syncservice.mailboxes.models import (
     ItemProgress,
 )
 from syncservice.mailboxes.schedule import ClaimLost
+from syncservice.sync.item_records import records_of
 from tests.memory_activities import MemoryExchange, MemoryItem, What, When
 from tests.memory_gateway import Killed, fault
 from tests.sync.synced_items import TRACKED, Person, person
@@ -119,6 +121,12 @@ class History:
             self._switch_filter,
             self._answer,
             self._change_attendees,
+            *[self._move] * 2,
+            *[self._add_series] * 2,
+            *[self._change_occurrence] * 4,
+            self._complete,
+            self._reassign,
+            self._copy_item,
             self._lose_connection,
             self._lose_database_connection,
             self._expire_cursor,
@@ -203,7 +211,121 @@ class History:
             self._party(record, Party.REQUIRED, STRANGER)
         thing.attendees_changed += 1
 
+    def _move(self) -> None:
+        """Give an appointment another time, on one side."""
+        if self.random.random() < 0.5:
+            record = self._record(Appointment)
+            if record is None or (thing := self._thing_of(record)) is None or thing.is_past:
+                return
+            later = timedelta(days=self.random.randint(0, 3), hours=self.random.randint(1, 5))
+            record.starts_at += later
+            record.ends_at += later
+            record.occurrences = {}
+            record.save(update_fields=["starts_at", "ends_at", "occurrences"])
+            thing.crm_edits += 1
+            return
+        owner, item = self._item(APPOINTMENT)
+        if item is not None and self._may_edit(owner, item) and not item.values["recurrence"]:
+            start = datetime.fromisoformat(item.values["time"]["start"])
+            later = timedelta(days=self.random.randint(1, 3))
+            owner.outlook.edit(item.item_id, time=_time(start + later))
+
+    def _add_series(self) -> None:
+        owner, thing = self._person(), self._thing(APPOINTMENT)
+        start = self.exchange.now.replace(hour=9, minute=0, second=0, microsecond=0)
+        start += timedelta(days=self.random.randint(10, 200))
+        series = {
+            "pattern": "daily",
+            "interval": self.random.randint(1, 3),
+            "starts_on": start.date().isoformat(),
+            "count": 5,
+        }
+        series = Recurrence.of_value(series).as_value()
+        thing.organizer = owner.user.email
+        if self.random.random() < 0.5:
+            record = Appointment.objects.create(
+                subject=thing.word,
+                starts_at=start,
+                ends_at=start + timedelta(hours=1),
+                time_zone="UTC",
+                owner=owner.user,
+                recurrence=series,
+            )
+            self._party(record, Party.ORGANIZER, owner.user.email)
+        else:
+            time = _time(start) | {"zone": "UTC"}
+            owner.outlook.add(
+                APPOINTMENT,
+                categories=(TRACKED,),
+                subject=thing.word,
+                time=time,
+                recurrence=series,
+            )
+
+    def _change_occurrence(self) -> None:
+        """Let one of a series have a place of its own, or leave it out, on one side."""
+        leaves_out = self.random.random() < 0.3
+        if self.random.random() < 0.5:
+            record = self._record(Appointment)
+            if record is None or record.recurrence is None:
+                return
+            day = self._day_of(record.recurrence)
+            if record.occurrences.get(day) == DELETED:
+                return
+            value = DELETED if leaves_out else {"location": f"place {self.random.random()}"}
+            record.occurrences = record.occurrences | {day: value}
+            record.save(update_fields=["occurrences"])
+            return
+        owner, item = self._item(APPOINTMENT)
+        if item is None or item.values["recurrence"] is None or not self._may_edit(owner, item):
+            return
+        name = OCCURRENCE + self._day_of(item.values["recurrence"])
+        value = DELETED if leaves_out else {"location": f"place {self.random.random()}"}
+        owner.outlook.edit(item.item_id, **{name: value})
+
+    def _day_of(self, series: dict[str, Any]) -> str:
+        found = Recurrence.of_value(series).date_of(self.random.randint(1, 5))
+        assert found is not None
+        return found.isoformat()
+
+    def _complete(self) -> None:
+        """Mark a task as done; in the CRM, it falls out of the filter with that."""
+        if self.random.random() < 0.5:
+            record = self._record(Task)
+            if record is not None and (thing := self._thing_of(record)):
+                record.status = 5
+                record.save(update_fields=["status"])
+                thing.is_touched = True
+            return
+        owner, item = self._item(TASK)
+        if item is not None and (thing := self._thing_of_item(item)):
+            owner.outlook.edit(item.item_id, status="completed")
+            thing.is_touched = True
+
+    def _reassign(self) -> None:
+        record = self._record(self.random.choice([Task, Contact]))
+        if record is not None and (thing := self._thing_of(record)):
+            record.owner = self._person().user
+            record.save(update_fields=["owner"])
+            thing.is_touched = True
+
     # What people do in Outlook
+
+    def _copy_item(self) -> None:
+        """Copy an item, and take the copy's mark away as the word that it is known by."""
+        owner, item = self._item(TASK)
+        if item is not None and item.record_key:
+            thing = self._thing(TASK)
+            thing.is_touched = True
+            values = item.values | {"subject": thing.word}
+            owner.outlook.store(
+                TASK, values, record_key=item.record_key, categories=item.categories
+            )
+
+    def _may_edit(self, owner: Person, item: MemoryItem) -> bool:
+        """Whether the person's own copy is the one that counts."""
+        thing = self._thing_of_item(item)
+        return thing is not None and item.is_organizer and thing.organizer == owner.user.email
 
     def _add_item(self) -> None:
         kind, owner = self.random.choice(list(ItemKind)), self._person()
@@ -391,8 +513,11 @@ class History:
                 thing = self._thing_of(record)
                 if thing is None or not item.is_organizer:
                     continue
-                for name, column in EDITED[thing.kind].items():
-                    says = getattr(record, column), item.values[name]
+                organizes = thing.kind is not APPOINTMENT or thing.organizer == owner.user.email
+                crm = comparable(link.kind, record_values(link, owner), organizes)
+                outlook = comparable(link.kind, item.values, organizes)
+                for name in sorted({*crm, *outlook}):
+                    says = crm.get(name), outlook.get(name)
                     assert says[0] == says[1], f"{thing.word}: {name} is {says}"
 
     def _check_edits(self) -> None:
@@ -468,9 +593,9 @@ class History:
         found.sort(key=self._word_of)
         return self.random.choice(found) if found else None
 
-    def _item(self) -> tuple[Person, MemoryItem | None]:
+    def _item(self, kind: ItemKind | None = None) -> tuple[Person, MemoryItem | None]:
         owner = self._person()
-        items = list(owner.outlook.items.values())
+        items = [one for one in owner.outlook.items.values() if kind in (None, one.kind)]
         return owner, self.random.choice(items) if items else None
 
     @staticmethod
@@ -506,6 +631,24 @@ class History:
                 if _word_in(item) == thing.word and (of_all or item.is_organizer):
                     said.add(item.values[name])
         return said
+
+
+#: What each side has of its own, or the field map leaves there.
+_OWN = {"reminder", "responses", "organizer", "attachments", "home_address", "other_address"}
+_PEOPLE = {"required", "optional"}
+
+
+def record_values(link: ItemLink, owner: Person) -> Values:
+    records = records_of(ItemKind(link.kind))
+    return records.values(records.load([link.key])[link.key], owner.user)
+
+
+def comparable(kind: str, values: Values, organizes: bool) -> dict[str, Any]:
+    """Leave of values what both sides have to agree about; of people, who they are."""
+    found = {name: value for name, value in values.items() if name not in _OWN}
+    for name in _PEOPLE & found.keys():
+        found[name] = sorted(one["address"] for one in found[name]) if organizes else None
+    return found
 
 
 @contextmanager

@@ -401,6 +401,52 @@ _REQUEST_REFUSED = Entry(
     ),
 )
 
+_VALUE_REFUSED = Entry(
+    name="ErrorInvalidPropertySet",
+    meaning=_("The mail server does not accept a value of an appointment, a contact or a task."),
+    cause=_("The value is longer or otherwise than the server takes, or lacks what goes with it."),
+    remedy=_("Correct the record in the CRM; the details tell what the server says of it."),
+)
+_EDITED_MEANWHILE = Entry(
+    name="ErrorIrresolvableConflict",
+    meaning=_("Somebody changed an item in the mailbox while it was being written."),
+    cause=_("The mail server keeps both edits apart; the newer one is read first."),
+    remedy=RETRIED,
+)
+
+#: Of appointments, contacts and tasks.
+ACTIVITIES = {
+    "exchange.schema_validation": replace(_VALUE_REFUSED, name="ErrorSchemaValidation"),
+    **{
+        f"exchange.{code}": replace(_VALUE_REFUSED, name=name)
+        for code, name in (
+            ("invalid_property_set", "ErrorInvalidPropertySet"),
+            ("invalid_property_request", "ErrorInvalidPropertyRequest"),
+            ("invalid_extended_property", "ErrorInvalidExtendedProperty"),
+            ("invalid_value_for_property", "ErrorInvalidValueForProperty"),
+            ("invalid_complete_date", "ErrorInvalidCompleteDate"),
+            ("invalid_percent_complete_value", "ErrorInvalidPercentCompleteValue"),
+            ("required_property_missing", "ErrorRequiredPropertyMissing"),
+            ("property_validation_failure", "ErrorPropertyValidationFailure"),
+        )
+    },
+    "exchange.calendar_end_date_is_earlier_than_start_date": Entry(
+        name="ErrorCalendarEndDateIsEarlierThanStartDate",
+        meaning=_("An appointment ends before it starts, which the mail server refuses."),
+        cause=_("Its start, its end or its time zone is wrong."),
+        remedy=_("Correct the times of the appointment in the CRM."),
+    ),
+    "exchange.calendar_duration_is_too_long": Entry(
+        name="ErrorCalendarDurationIsTooLong",
+        meaning=_("An appointment lasts longer than the mail server allows."),
+        cause=_("Exchange takes five years at most."),
+        remedy=_("Correct the times of the appointment in the CRM."),
+    ),
+    "exchange.irresolvable_conflict": _EDITED_MEANWHILE,
+    "exchange.stale_object": replace(_EDITED_MEANWHILE, name="ErrorStaleObject"),
+    "exchange.invalid_change_key": replace(_EDITED_MEANWHILE, name="ErrorInvalidChangeKey"),
+}
+
 ITEMS = {
     "exchange.message_size_exceeded": _TOO_LARGE,
     "exchange.data_size_limit_exceeded": replace(_TOO_LARGE, name="ErrorDataSizeLimitExceeded"),
@@ -438,4 +484,4 @@ ITEMS = {
     "exchange.invalid_id_malformed": replace(_REQUEST_REFUSED, name="ErrorInvalidIdMalformed"),
 }
 
-ENTRIES = {**HTTP, **RESPONSE_CODES, **ORGANISED, **ITEMS}
+ENTRIES = {**HTTP, **RESPONSE_CODES, **ORGANISED, **ACTIVITIES, **ITEMS}

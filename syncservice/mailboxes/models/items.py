@@ -89,7 +89,7 @@ class ItemLink(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.subject or str(self.key)
+        return f"{self.kind} {self.key}"  # the subject is for its owner's eyes only
 
 
 class SeenAppointment(models.Model):

@@ -124,6 +124,8 @@ class Decider:
     # One link
 
     def _step(self, link: ItemLink, record: Any, answer: Item | NotRead | Gone | None) -> Step:
+        if link.question and link.answer is None:  # whatever made it due: somebody is asked
+            return Step(link=link, then={"due_at": None})
         if isinstance(answer, NotRead):
             return Step(link=link, fault=answer.fault)
         if isinstance(answer, Gone):  # whether many are is asked before anything follows from it
@@ -151,8 +153,6 @@ class Decider:
             if self._book.links.filter(key=known).exists():
                 return Step(link=link, drops_link=True)  # a second copy of the same meeting
             return Step(link=link, then={"key": known, "state": State.LINKED, "due_at": Now()})
-        if link.question and link.answer is None:
-            return Step(link=link, then={"due_at": None})
         if not link.question and self._conflicts(item.values):
             return Step(
                 link=link,
@@ -551,7 +551,15 @@ def _is_canceled(record: Any) -> bool:
 
 def _left(state: ItemLink.State) -> dict[str, Any]:
     """Say of a link that it is kept in step no longer."""
-    return {"state": state, "item_id": "", "base": None, "due_at": None, "deleted_record": None}
+    return {
+        "state": state,
+        "item_id": "",
+        "base": None,
+        "due_at": None,
+        "deleted_record": None,
+        "question": "",
+        "answer": None,
+    }
 
 
 def _refused(reason: str) -> dict[str, Any]:

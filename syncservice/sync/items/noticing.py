@@ -96,7 +96,9 @@ def _notice_known(book: Book, item: ListedItem, link: ItemLink) -> None:
     elif item.change_key != link.change_key:
         fields |= {"due_at": Now(), "attempts": 0}
         if link.state == State.REFUSED:
-            fields |= {"state": State.WANTED, "fault_code": "", "fault_text": ""}
+            was_linked = link.base is not None
+            fields |= {"state": State.LINKED if was_linked else State.WANTED}
+            fields |= {"fault_code": "", "fault_text": ""}
     book.links.filter(pk=link.pk).update(**fields)
 
 

@@ -129,6 +129,7 @@ def _write_record(book: Book, step: Step) -> int:
 def _agreed(book: Book, step: Step) -> dict[str, Any]:
     """Say of the link that both sides agree: what the record keeps is read back from it."""
     fields: dict[str, Any] = {"due_at": None, "attempts": 0, "fault_code": "", "fault_text": ""}
+    fields |= {"question": "", "answer": None}
     if step.base is not None and step.record is not None:
         says = book.records.values(step.record, book.user)
         fields["base"] = Base(says, step.base.exchange).stored()
