@@ -158,16 +158,18 @@ def _visits(control, box) -> dict[str, Any]:
 
 
 def _processor_times(control) -> dict[str, float]:
-    """Return the processor seconds so far: ours, of our PostgreSQL backend, of the simulator."""
+    """Return the processor seconds so far: ours, those of all of PostgreSQL, the simulator's."""
     from django.db import connection
 
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         (backend,) = cursor.fetchone()
-    spent = psutil.Process(backend).cpu_times()
+    server = psutil.Process(backend).parent()
+    times = [process.cpu_times() for process in (server, *server.children())]
+    gone = times[0].children_user + times[0].children_system
     return {
         "own": time.process_time(),
-        "database": spent.user + spent.system,
+        "database": gone + sum(spent.user + spent.system for spent in times),
         "simulator": control.statistics().cpu_seconds,
     }
 
