@@ -20,6 +20,7 @@ from syncservice.mailboxes.models import (
 from syncservice.mailboxes.schedule import fenced
 from syncservice.servers.gateway import Activities, Deletion, Gone, ItemPage, ListedItem
 from syncservice.sync.items.book import Book
+from syncservice.sync.items.link_writing import write_links
 
 State = ItemLink.State
 #: Changes of the CRM that are looked at in one transaction.
@@ -53,12 +54,16 @@ def notice_items(book: Book, gateway: Activities, page: ItemPage) -> None:
     kin = _kin(book, strangers)
     moved = _moved(book, gateway, page, kin)
     with fenced(book.claim):
-        for item in page.items:
-            link = known.get(item.item_id)
-            if link is not None:
-                _notice_known(book, item, link)
-            else:
-                _notice_stranger(book, item, kin.get(item.item_id), moved)
+        write_links(
+            book,
+            [
+                (known[item.item_id], _news_of(book, item, known[item.item_id]))
+                for item in page.items
+                if item.item_id in known
+            ],
+        )
+        for item in strangers:
+            _notice_stranger(book, item, kin.get(item.item_id), moved)
         _notice_removed(book.links.filter(item_id__in=page.removed))
         if page.is_last:
             unlisted = book.links.filter(is_unlisted=True)
@@ -83,8 +88,11 @@ def move_cursor(book: Book, position: str) -> None:
     )
 
 
-def _notice_known(book: Book, item: ListedItem, link: ItemLink) -> None:
-    """An item of ours changed, or its change is our own (DESIGN invariant 10)."""
+def _news_of(book: Book, item: ListedItem, link: ItemLink) -> dict[str, Any]:
+    """Return what the link of an item that changed gets; if the change was our own, nothing is due.
+
+    See DESIGN invariant 10.
+    """
     fields: dict[str, Any] = {"seen_key": item.change_key, "uid": item.uid or link.uid}
     fields["is_unlisted"] = False
     if link.state == State.LINKED and link.is_marked and _lost_category(book, item):
@@ -99,7 +107,7 @@ def _notice_known(book: Book, item: ListedItem, link: ItemLink) -> None:
             was_linked = link.base is not None
             fields |= {"state": State.LINKED if was_linked else State.WANTED}
             fields |= {"fault_code": "", "fault_text": ""}
-    book.links.filter(pk=link.pk).update(**fields)
+    return fields
 
 
 def _lost_category(book: Book, item: ListedItem) -> bool:
