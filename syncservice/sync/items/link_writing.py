@@ -47,10 +47,10 @@ def _write(book: Book, changes: Changes, due_at: str) -> None:
             change = {"id": link.pk, "due_at": link.due_at, "columns": columns}
             alike[tuple(sorted(columns))].append(change)
     for names, some in alike.items():
-        columns = (due_at if name == "due_at" else f"{name} = new.{name}" for name in names)
+        assigned = [due_at if name == "due_at" else f"{name} = new.{name}" for name in names]
         with connection.cursor() as cursor:
             cursor.execute(
-                _UPDATE.format(columns=", ".join(columns)),
+                _UPDATE.format(columns=", ".join(assigned)),
                 {
                     "changes": json.dumps(some, default=_as_json),
                     "mailbox": book.mailbox.pk,
