@@ -64,19 +64,30 @@ def _write_records(book: Book, steps: Sequence[Step]) -> Settled:
     """Write what the CRM gets; one record that can't be written keeps no other from it."""
     done = Settled()
     with fenced(book.claim):
+        _leave_outdated(book, steps)
         writing = []
         for step in steps:
-            if step.fault is None:
-                writing.append(step)
-            else:
+            if step.fault is not None:
                 done.failed += 1
                 _put_off(book, step.link, step.fault)
+            elif not step.is_outdated:
+                writing.append(step)
         try:
             with transaction.atomic():
                 done.records += _write_together(book, writing)
         except (IntegrityError, DataError):
             done.add(_write_one_by_one(book, writing))
     return done
+
+
+def _leave_outdated(book: Book, steps: Sequence[Step]) -> None:
+    """Lock the records that are to be written; where somebody was quicker, it is decided anew."""
+    writing = [step for step in steps if step.writes_record and step.record is not None]
+    unchanged = book.records.locked([step.record for step in writing])
+    for step in writing:
+        if step.link.key not in unchanged:
+            step.is_outdated = True
+            step.create_item = step.change_item = step.delete_item = None
 
 
 def _write_one_by_one(book: Book, steps: Sequence[Step]) -> Settled:
