@@ -62,8 +62,8 @@ def notice_items(book: Book, gateway: Activities, page: ItemPage) -> None:
                 if item.item_id in known
             ],
         )
-        for item in strangers:
-            _notice_stranger(book, item, kin.get(item.item_id), moved)
+        found = [_notice_stranger(book, item, kin.get(item.item_id), moved) for item in strangers]
+        ItemLink.objects.bulk_create(filter(None, found))
         _notice_removed(book.links.filter(item_id__in=page.removed))
         if page.is_last:
             unlisted = book.links.filter(is_unlisted=True)
@@ -169,22 +169,22 @@ def _is_plain(book: Book, link: ItemLink) -> bool:
 
 def _notice_stranger(
     book: Book, item: ListedItem, key: UUID | None, moved: Collection[UUID]
-) -> None:
-    """An item without a link appeared, or changed."""
+) -> ItemLink | None:
+    """An item without a link appeared, or changed; return one that is to be made of it, if any."""
     is_tracked = book.is_tracked(item.categories)
     link = book.links.filter(key=key).first() if key else None
     if link is not None:
         if link.state == State.LINKED and link.item_id and link.key not in moved:
-            if not book.organisation.ignores_copied_items and is_tracked:
-                _want(book, item)
-            return
+            is_wanted = not book.organisation.ignores_copied_items and is_tracked
+            return _wanted(book, item) if is_wanted else None
         if link.state == State.UNLINKED and not is_tracked:
-            return
+            return None
         _link_to(book, link, item)
     elif key is not None and _belongs(book, key, item):
         _adopt(book, key, item)
     elif is_tracked and (key is None or book.key_of(item.record_key) == key):
-        _want(book, item)
+        return _wanted(book, item)
+    return None
 
 
 def _belongs(book: Book, key: UUID, item: ListedItem) -> bool:
@@ -233,9 +233,9 @@ def _link_to(book: Book, link: ItemLink, item: ListedItem) -> None:
     )
 
 
-def _want(book: Book, item: ListedItem) -> None:
+def _wanted(book: Book, item: ListedItem) -> ItemLink:
     """A tracked item is to become a record, whose key is chosen now: it is made once."""
-    ItemLink.objects.create(
+    return ItemLink(
         mailbox_id=book.mailbox.pk,
         kind=book.kind,
         key=uuid4(),
