@@ -16,6 +16,7 @@ from syncservice.servers.gateway import (
     Deletion,
     Invitations,
     Item,
+    ItemChange,
     NotWritten,
     Written,
 )
@@ -98,6 +99,15 @@ def test_a_time_is_kept_with_its_zone(world, name, is_new):
         if not is_new:
             item = write(gateway, item, time=TIMES[name])
         assert item.values["time"] == TIMES[name]
+
+
+def test_a_zone_comes_back_by_the_name_that_its_clock_has_in_windows(world):
+    item_id = world.add(APPOINTMENT, time={**TIME, "zone": "Europe/Amsterdam"})
+    with world.open() as gateway:
+        item = read(gateway, APPOINTMENT, item_id)
+        assert item.values["time"] == {**TIME, "zone": "Europe/Berlin"}
+        moved = {**TIME, "zone": "Europe/Brussels"}
+        assert write(gateway, item, time=moved).values["time"]["zone"] == "Europe/Paris"
 
 
 @pytest.mark.parametrize("zone", ["", "Mars/Olympus"])
@@ -208,6 +218,20 @@ def test_attendees_hear_of_a_change_when_they_are_to(world):
         with world.open(ANN) as hers:
             assert only_item(hers).values["subject"] == "Loud"
         assert world.post(ANN) == ["invitation", "invitation"]
+
+
+def test_nobody_hears_of_what_is_put_on_a_meeting_besides(world):
+    with world.open() as gateway:
+        mine = meeting(gateway)
+        marked = ItemChange(
+            item_id=mine.item_id, change_key=mine.change_key, values={}, whole=mine.values,
+            record_key="key-2", categories=("Tracked to CRM",),
+        )  # fmt: skip
+        (written,) = gateway.update(APPOINTMENT, [marked])
+        assert isinstance(written, Written)
+        after = read(gateway, APPOINTMENT, mine.item_id)
+    assert (after.record_key, after.categories) == ("key-2", ("Tracked to CRM",))
+    assert world.post(ANN) == ["invitation"]
 
 
 def test_only_those_who_come_or_leave_hear_of_a_change_of_attendees(world):
