@@ -384,6 +384,24 @@ def test_the_key_of_our_record_is_put_on_and_taken_off(world, kind):
             assert read(gateway, kind, item_id).record_key == key
 
 
+@KINDS
+@pytest.mark.parametrize("names", [("Red", "Blue", "Green"), ("Blue",), ()])
+def test_the_categories_of_an_item_become_those_that_are_named(world, kind, names):
+    item_id = world.add(kind, categories=("Red", "Blue"), **FULL[kind])
+    with world.open() as gateway:
+        item = read(gateway, kind, item_id)
+        sorted_anew = ItemChange(
+            item_id=item_id, change_key=item.change_key, values={}, whole=item.values,
+            record_key="key-1", categories=names,
+        )  # fmt: skip
+        (written,) = gateway.update(kind, [sorted_anew])
+        assert isinstance(written, Written)
+        after = read(gateway, kind, item_id)
+    assert after.change_key == written.change_key
+    assert (after.record_key, set(after.categories)) == ("key-1", set(names))
+    assert after.values == item.values
+
+
 # --- one by one -----------------------------------------------------------------------------------
 
 

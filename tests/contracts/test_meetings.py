@@ -16,6 +16,7 @@ from syncservice.servers.gateway import (
     Deletion,
     Invitations,
     Item,
+    ItemChange,
     NotWritten,
     Written,
 )
@@ -208,6 +209,20 @@ def test_attendees_hear_of_a_change_when_they_are_to(world):
         with world.open(ANN) as hers:
             assert only_item(hers).values["subject"] == "Loud"
         assert world.post(ANN) == ["invitation", "invitation"]
+
+
+def test_nobody_hears_of_what_is_put_on_a_meeting_besides(world):
+    with world.open() as gateway:
+        mine = meeting(gateway)
+        marked = ItemChange(
+            item_id=mine.item_id, change_key=mine.change_key, values={}, whole=mine.values,
+            record_key="key-2", categories=("Tracked to CRM",),
+        )  # fmt: skip
+        (written,) = gateway.update(APPOINTMENT, [marked])
+        assert isinstance(written, Written)
+        after = read(gateway, APPOINTMENT, mine.item_id)
+    assert (after.record_key, after.categories) == ("key-2", ("Tracked to CRM",))
+    assert world.post(ANN) == ["invitation"]
 
 
 def test_only_those_who_come_or_leave_hear_of_a_change_of_attendees(world):

@@ -209,6 +209,8 @@ def _settings(of: ItemClass, change: ItemChange) -> list[Setting]:
     settings = [*of.settings(values)]
     if change.record_key is not None:
         settings.append((RECORD_KEY, change.record_key or None))
+    if change.categories is not None:
+        settings.append((CATEGORIES, texts("Categories", change.categories)))
     return settings
 
 
