@@ -16,7 +16,7 @@ from syncservice.alerts import alerts
 from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
 from syncservice.domain.merge import Base
 from syncservice.mailboxes.models import ItemConflict, ItemLink, JournalEntry
-from syncservice.mailboxes.schedule import fenced
+from syncservice.mailboxes.schedule import fenced, note_progress
 from syncservice.servers.gateway import Activities, Gone, NotWritten, Written
 from syncservice.sync.items.book import Book
 from syncservice.sync.items.deciding import Decider
@@ -66,7 +66,7 @@ def settle(
 def _write_records(book: Book, steps: Sequence[Step]) -> Settled:
     """Write what the CRM gets; one record that can't be written keeps no other from it."""
     done = Settled()
-    with fenced(book.claim):
+    with fenced(book.claim) as row:
         for step in steps:
             if step.fault is not None:
                 done.failed += 1
@@ -79,6 +79,8 @@ def _write_records(book: Book, steps: Sequence[Step]) -> Settled:
                 done.failed += 1
                 step.create_item = step.change_item = step.delete_item = None
                 _put_off(book, step.link, _refused(error))
+        if done.records:
+            note_progress(row)
     return done
 
 
@@ -186,7 +188,7 @@ def _keep(
 ) -> Settled:
     done = Settled()
     stops: Fault | None = None
-    with fenced(book.claim):
+    with fenced(book.claim) as row:
         for step, answer in zip(steps, answers, strict=True):
             if isinstance(answer, NotWritten):
                 done.failed += answer.fault.nature is not Nature.CONFLICT
@@ -202,6 +204,8 @@ def _keep(
             else:
                 _keep_written(book, step, answer)
                 done.items += 1
+        if done.items:
+            note_progress(row)
     if stops is not None:
         raise FaultError(stops)
     return done
