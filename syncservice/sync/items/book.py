@@ -25,6 +25,12 @@ class Records(Protocol):
 
     def load(self, keys: Iterable[UUID]) -> dict[UUID, Any]: ...
 
+    def existing(self, keys: Iterable[UUID]) -> set[UUID]:
+        """Tell which of these records are there."""
+
+    def locked(self, records: Iterable[Any]) -> set[UUID]:
+        """Lock loaded records; return the keys of those that nobody has changed since."""
+
     def values(self, record: Any, user: User) -> Values: ...
 
     def create(self, values: Values, user: User, key: UUID) -> Any: ...

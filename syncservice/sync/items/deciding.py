@@ -125,7 +125,7 @@ class Decider:
 
     def _step(self, link: ItemLink, record: Any, answer: Item | NotRead | Gone | None) -> Step:
         if link.question and link.answer is None:  # whatever made it due: somebody is asked
-            return Step(link=link, then={"due_at": None})
+            return Step(link=link, then={"due_at": None, "question": link.question})
         if isinstance(answer, NotRead):
             return Step(link=link, fault=answer.fault)
         if isinstance(answer, Gone):  # whether many are is asked before anything follows from it
@@ -139,6 +139,8 @@ class Decider:
                 return self._removed(link, record)
             if link.is_undone:
                 return self._undone(link)
+            if record is None and link.deleted_record is None:
+                return Step(link=link, then={"due_at": None})  # its deletion is noticed next
             if record is None:
                 return self._record_deleted(link)
             return self._linked(link, record, answer)
@@ -404,7 +406,7 @@ class Decider:
 
     def _deletes_item(self, link: ItemLink, exchange: Values) -> CrmDeletion:
         left = link.deleted_record
-        if left is None or not exchange:
+        if not left or not exchange:
             return CrmDeletion.UNLINK  # nobody knows what it was
         if self._book.kind is ItemKind.CONTACT:
             leaves = item_deletion.contact_leaves_exchange(

@@ -274,7 +274,9 @@ def notice_records(book: Book, progress: ItemProgress) -> bool:
         if not progress.position or progress.filters != filters or not found.is_complete:
             position, is_last = here, True
             selected = book.records.keys_selected(book.user)
-            notice_keys(book, selected | set(book.links.values_list("key", flat=True)), selected)
+            linked = set(book.links.values_list("key", flat=True))
+            _notice_missing(book, linked)
+            notice_keys(book, selected | linked, selected)
         elif keys := found.records.keys() - deleted:
             notice_keys(book, keys, book.records.keys_selected(book.user, keys))
         progress.position, progress.filters = position, filters
@@ -327,6 +329,13 @@ def notice_keys(book: Book, keys: Collection[UUID], selected: Collection[UUID]) 
         for key in selected
         if key not in links
     )
+
+
+def _notice_missing(book: Book, linked: set[UUID]) -> None:
+    """Records are gone, and nobody remembers what they were."""
+    missing = linked - book.records.existing(linked)
+    gone = book.links.filter(key__in=missing, deleted_record__isnull=True, state=State.LINKED)
+    gone.update(deleted_record={}, due_at=Now(), attempts=0)
 
 
 def _notice_deleted(book: Book, deleted: Mapping[UUID, changes.Change]) -> None:

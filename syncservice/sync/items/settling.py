@@ -67,7 +67,15 @@ def _write_records(book: Book, steps: Sequence[Step]) -> Settled:
     """Write what the CRM gets; one record that can't be written keeps no other from it."""
     done = Settled()
     with fenced(book.claim) as row:
+        writing = [step for step in steps if step.writes_record and step.record is not None]
+        unchanged = book.records.locked([step.record for step in writing])
+        for step in writing:
+            if step.link.key not in unchanged:  # somebody was quicker: it is decided anew
+                step.is_outdated = True
         for step in steps:
+            if step.is_outdated:
+                step.create_item = step.change_item = step.delete_item = None
+                continue
             if step.fault is not None:
                 done.failed += 1
                 _put_off(book, step.link, step.fault)
