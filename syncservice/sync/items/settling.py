@@ -16,10 +16,11 @@ from syncservice.alerts import alerts
 from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
 from syncservice.domain.merge import Base
 from syncservice.mailboxes.models import ItemConflict, ItemLink, JournalEntry
-from syncservice.mailboxes.schedule import fenced, note_progress
+from syncservice.mailboxes.schedule import ClaimLost, fenced, note_progress
 from syncservice.servers.gateway import Activities, Gone, NotWritten, Written
 from syncservice.sync.items.book import Book
 from syncservice.sync.items.deciding import Decider
+from syncservice.sync.items.overtaken import take_back
 from syncservice.sync.items.steps import Step
 
 State = ItemLink.State
@@ -179,7 +180,12 @@ def _write_items(book: Book, gateway: Activities, steps: Sequence[Step]) -> Sett
     creating = [(step, step.create_item) for step in steps if step.create_item]
     if creating:
         created = gateway.create(book.kind, [item for _, item in creating])
-        done.add(_keep(book, [step for step, _ in creating], created))
+        attempts = [step for step, _ in creating]
+        try:
+            done.add(_keep(book, attempts, created))
+        except ClaimLost:
+            take_back(book, gateway, attempts, created)
+            raise
     changing = [(step, step.change_item) for step in steps if step.change_item]
     if changing:
         changed = gateway.update(book.kind, [change for _, change in changing])
