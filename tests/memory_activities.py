@@ -14,14 +14,17 @@ from datetime import UTC, datetime
 from itertools import count
 from uuid import uuid4
 
+from syncservice.domain.attachments import Allowed
 from syncservice.domain.faults import Fault, FaultError, Nature, Scope
 from syncservice.domain.item_values import DELETED, OCCURRENCE, VALUES, ItemKind, Value, Values
+from syncservice.domain.time_zones import canonical
 from syncservice.servers.gateway import (
     Deletion,
     Gone,
     Invitations,
     Item,
     ItemChange,
+    ItemFile,
     ItemPage,
     ListedItem,
     NewItem,
@@ -76,6 +79,7 @@ class MemoryItem:
     is_organizer: bool = True
     is_cancelled: bool = False
     unsupported: str = ""
+    files: list[ItemFile] = field(default_factory=list)
 
     @property
     def attendees(self) -> set[str]:
@@ -93,19 +97,27 @@ class MemoryItem:
             subject=values["subject"]
             if "subject" in values
             else " ".join(filter(None, (name.get("first"), name.get("last")))),
-            starts_at=time["start"] if time else None,
+            starts_at=time["start"] if time else values.get("due"),
             uid=self.uid,
             addresses=tuple(
                 values[one].lower() for one in ("email1", "email2", "email3") if values.get(one)
             ),
         )
 
-    @property
-    def as_read(self) -> Item:
+    def files_within(self, allowed: Allowed | None) -> list[ItemFile]:
+        return [
+            file for file in self.files if allowed and allowed.keeps(file.name, len(file.content))
+        ]
+
+    def as_read(self, allowed: Allowed | None) -> Item:
+        values = deepcopy(self.values)
+        if self.kind is ItemKind.APPOINTMENT and values["recurrence"] is None:
+            files = [file.value for file in self.files_within(allowed)]
+            values["attachments"] = sorted(files, key=lambda one: (one["name"], one["digest"]))
         return Item(
             item_id=self.item_id,
             change_key=self.change_key,
-            values=deepcopy(self.values),
+            values=values,
             record_key=self.record_key,
             categories=self.categories,
             changed_at=self.changed_at,
@@ -187,6 +199,16 @@ class MemoryMailbox:
         self.change(item, values)
         self.tell(item, before, Invitations.ALL if invites else Invitations.NOBODY, by_person=True)
 
+    def attach(self, item_id: str, name: str, content: bytes) -> None:
+        item = self.items[item_id]
+        item.files.append(ItemFile(name, "", content))
+        self.touch(item)
+
+    def detach(self, item_id: str, name: str) -> None:
+        item = self.items[item_id]
+        item.files = [file for file in item.files if file.name != name]
+        self.touch(item)
+
     def categorise(self, item_id: str, *names: str) -> None:
         self.items[item_id].categories = names
         self.touch(self.items[item_id])
@@ -229,13 +251,15 @@ class MemoryMailbox:
 
     def change(self, item: MemoryItem, values: Values) -> None:
         had_time = item.values.get("time"), item.values.get("recurrence")
-        _put(item.values, deepcopy(dict(values)))
+        _put(item.values, deepcopy({n: v for n, v in values.items() if n != "attachments"}))
         for name in {"required", "optional"} & values.keys():
             people = {one["address"].lower(): one["name"] for one in values[name]}
             item.values[name] = [{"address": one, "name": people[one]} for one in sorted(people)]
         if item.kind is ItemKind.TASK:
             _complete(item.values, values, self.exchange.now)
             item.values["due"] = item.values["due"] or item.values["start"]
+        if item.values.get("time"):
+            item.values["time"]["zone"] = canonical(item.values["time"]["zone"])
         if item.kind is ItemKind.APPOINTMENT and item.is_organizer:
             is_moved = had_time != (item.values["time"], item.values["recurrence"])
             before = {} if is_moved else item.values["responses"]
@@ -308,6 +332,7 @@ class MemoryActivities:
     """`servers.gateway.Activities` over one mailbox."""
 
     mailbox: MemoryMailbox
+    allowed_files: Allowed | None = None  # None: none are kept in step
     requests: int = 0
 
     def open(self) -> None:
@@ -345,7 +370,7 @@ class MemoryActivities:
             if item_id in self.mailbox.bad:
                 yield NotRead(item_id, self.mailbox.bad[item_id])
             elif item := self.mailbox.items.get(item_id):
-                yield item.as_read
+                yield item.as_read(self.allowed_files)
             else:
                 yield Gone(item_id)
 
@@ -365,6 +390,37 @@ class MemoryActivities:
     ) -> list[Written | NotWritten | Gone]:
         self._ask(bool(changes))
         return [self._update(one) for one in changes]
+
+    def files(self, item_id: str) -> tuple[ItemFile, ...]:
+        self._ask()
+        item = self.mailbox.items.get(item_id)
+        if item_id in self.mailbox.bad:
+            raise FaultError(self.mailbox.bad[item_id])
+        return tuple(item.files_within(self.allowed_files)) if item else ()
+
+    def put_files(
+        self, item_id: str, change_key: str, add: Sequence[ItemFile], remove: Sequence[Values]
+    ) -> Written | NotWritten | Gone:
+        self._ask()
+        with self.mailbox.exchange.writing():
+            item = self.mailbox.items.get(item_id)
+            if item is None:
+                return Gone(item_id)
+            if item_id in self.mailbox.bad:
+                return NotWritten(self.mailbox.bad[item_id])
+            if item.change_key != change_key:
+                return NotWritten(fault(Nature.CONFLICT, Scope.EMAIL))
+            kept = item.files_within(self.allowed_files)
+            gone = [file for file in kept if file.value in remove]
+            item.files = [file for file in item.files if file not in gone]
+            for file in add:
+                is_kept = self.allowed_files and self.allowed_files.keeps(
+                    file.name, len(file.content)
+                )
+                if is_kept and file.value not in [one.value for one in item.files]:
+                    item.files.append(file)
+            self.mailbox.touch(item)
+            return Written(item_id, item.change_key)
 
     def delete(self, kind: ItemKind, items: Sequence[Deletion]) -> list[Gone | NotWritten]:
         self._ask(bool(items))

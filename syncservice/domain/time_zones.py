@@ -4,11 +4,12 @@ The table is CLDR's, as the library tzlocal keeps it up to date. A zone that nob
 and never a fault: one odd zone stopped whole lanes of the reference (P22, F215).
 
 Windows has one zone where IANA has several, so a name may come back as another of the same clock:
-Europe/Brussels as Europe/Paris. Names are the same zone when their `windows_id` is.
+Europe/Brussels as Europe/Paris. Names are the same zone when their `canonical` ones are.
 """
 
-from collections.abc import Mapping
-from datetime import UTC, tzinfo
+from collections import Counter
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -18,6 +19,8 @@ from tzlocal.windows_tz import tz_win, win_tz
 _FOREIGN = "tzone://microsoft/"
 #: No zones: the machine's own, and the one of a machine that was never set up.
 _NO_PLACES = {"localtime", "Factory"}
+#: Clocks go alike when they show the same time in each of the months that begin here.
+_MONTHS = [timedelta(days=30 * month) for month in range(13)]
 
 
 def iana_name(windows_id: str) -> str:
@@ -34,6 +37,41 @@ def windows_id(iana: str) -> str:
     """Return the Windows id of an IANA name or alias; '' for one that Windows does not have."""
     name = _known(iana)
     return tz_win.get(name) or tz_win.get(f"Etc/{name}", "") if name else ""
+
+
+def canonical(iana: str) -> str:
+    """Return the name by which a zone comes back from Exchange; its own where Windows has none.
+
+    Europe/Amsterdam, written to Exchange, is read as Europe/Berlin.
+    """
+    return iana_name(windows_id(iana)) or iana
+
+
+def stand_in(iana: str, at: datetime, refused: Collection[str]) -> str:
+    """Return the name of a zone whose clock shows the same time; '': there is none.
+
+    For a server that is older than a zone, and refuses its Windows id: of those that show the same
+    at `at`, the one that goes most like it for a year, and of these the one of most places.
+    `refused` are Windows ids, the zone's own among them.
+    """
+    clock = clock_of(iana)
+    best, found = (0, 0), ""
+    for windows, name in sorted(win_tz.items()):
+        if windows in refused or _offset(clock_of(name), at) != _offset(clock, at):
+            continue
+        alike = sum(_offset(clock, at + m) == _offset(clock_of(name), at + m) for m in _MONTHS)
+        if (alike, _places()[windows]) > best:
+            best, found = (alike, _places()[windows]), name
+    return found
+
+
+def _offset(clock: tzinfo, at: datetime) -> timedelta | None:
+    return at.astimezone(clock).utcoffset()
+
+
+@cache
+def _places() -> Mapping[str, int]:
+    return Counter(tz_win.values())
 
 
 def is_known(name: str) -> bool:

@@ -5,6 +5,7 @@ Implementations inherit from nothing. All of them translate every foreign error 
 """
 
 import enum
+import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -154,7 +155,8 @@ class ListedItem:
     record_key: str = ""  # ours, which we put on it; '': none
     categories: tuple[str, ...] = ()
     subject: str = ""  # of a contact: its display name
-    starts_at: str | None = None  # of an appointment, "2026-03-01T09:00:00Z"
+    #: Of an appointment, "2026-03-01T09:00:00Z"; of a task, the date that it is due, "2026-03-05".
+    starts_at: str | None = None
     uid: str = ""  # of an appointment: the same in every attendee's calendar
     addresses: tuple[str, ...] = ()  # of a contact, in lower case
 
@@ -222,6 +224,21 @@ class ItemChange:
 class Deletion:
     item_id: str
     cancels: bool = False  # the attendees are told that the meeting is off
+
+
+@dataclass(frozen=True, slots=True)
+class ItemFile:
+    """A file of an appointment (F191)."""
+
+    name: str
+    content_type: str  # '': not told
+    content: bytes
+
+    @property
+    def value(self) -> Values:
+        """What it is among the values of "attachments"."""
+        digest = hashlib.sha256(self.content).hexdigest()
+        return {"name": self.name, "size": len(self.content), "digest": digest}
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,7 +377,10 @@ class Activities(Conversation, Protocol):
         """
 
     def read(self, kind: ItemKind, item_ids: Sequence[str]) -> Iterator[Item | NotRead | Gone]:
-        """Yield an answer for each id, or raise FaultError."""
+        """Yield an answer for each id, or raise FaultError.
+
+        "attachments" are what `files` returns; of a series, none (F191).
+        """
 
     def find(self, kind: ItemKind, record_keys: Sequence[str]) -> tuple[ListedItem, ...]:
         """Return the items that bear one of these record keys, or raise FaultError."""
@@ -374,6 +394,22 @@ class Activities(Conversation, Protocol):
         """Change items that still have the change key that is named.
 
         One that has another is left alone: NotWritten with a fault of nature CONFLICT.
+        """
+
+    def files(self, item_id: str) -> tuple[ItemFile, ...]:
+        """Return the files of an appointment, or raise FaultError; of one that is gone, none.
+
+        What the organisation keeps out is not among them, nor what the body shows, nor are items
+        that are attached (F121, F191).
+        """
+
+    def put_files(
+        self, item_id: str, change_key: str, add: Sequence[ItemFile], remove: Sequence[Values]
+    ) -> Written | NotWritten | Gone:
+        """Give an appointment files, and take some off, by name and digest; nobody gets mail of it.
+
+        What it has already is not added again, nor is what `files` leaves out. Like `update`, it
+        does so only when the item still has the change key.
         """
 
     def delete(self, kind: ItemKind, items: Sequence[Deletion]) -> list[Gone | NotWritten]:

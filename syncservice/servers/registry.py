@@ -6,7 +6,7 @@ from django.db.models.functions import Now
 
 from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
 from syncservice.mailboxes.encryption import Undecryptable
-from syncservice.mailboxes.models import Discovery, EmailServerProfile, Mailbox
+from syncservice.mailboxes.models import Discovery, EmailServerProfile, Mailbox, Organisation
 from syncservice.servers.exchange.access import ExchangeLook
 from syncservice.servers.exchange.activities import ExchangeActivities
 from syncservice.servers.exchange.conversation import ExchangeServer
@@ -95,7 +95,12 @@ def activities(mailbox: Mailbox, admit: Admit) -> Activities:
     """Return the gateway for a mailbox's appointments, contacts and tasks, as `incoming` does."""
     if not _profile(mailbox).is_exchange:
         raise FaultError(_NO_ACTIVITIES)
-    return ExchangeActivities(_exchange_server(mailbox), mailbox.email_address, admit)
+    return ExchangeActivities(
+        _exchange_server(mailbox),
+        mailbox.email_address,
+        admit,
+        Organisation.current().allowed_item_files,
+    )
 
 
 def look(mailbox: Mailbox, admit: Admit) -> ExchangeLook:

@@ -15,6 +15,7 @@ from syncservice.domain import meeting
 from syncservice.domain.activity_states import APPOINTMENT_STATUSES, appointment_code
 from syncservice.domain.field_map import RecordType
 from syncservice.domain.item_values import OCCURRENCE, ItemKind, Value, Values, text_of
+from syncservice.domain.time_zones import canonical
 from syncservice.sync import attendees
 from syncservice.sync.attendees import Addresses
 from syncservice.sync.kind_records import (
@@ -56,7 +57,7 @@ class AppointmentRecords(KindRecords[Appointment]):
                 "start": moment_of(record.starts_at),
                 "end": moment_of(record.ends_at),
                 "all_day": record.is_all_day,
-                "zone": record.time_zone,
+                "zone": canonical(record.time_zone),
             },
             "show_as": APPOINTMENT_STATUSES[record.status].said,
             "regarding": regarding_of(record),
@@ -151,7 +152,7 @@ def _columns_of(record: Appointment, name: str, value: Value) -> dict[str, Any]:
                 "starts_at": datetime.fromisoformat(value["start"]),
                 "ends_at": datetime.fromisoformat(value["end"]),
                 "is_all_day": value["all_day"],
-                "time_zone": value["zone"],
+                "time_zone": _zone_of(record, value["zone"]),
             }
         case "show_as":
             return {"status": appointment_code(value, record.status)}
@@ -160,6 +161,11 @@ def _columns_of(record: Appointment, name: str, value: Value) -> dict[str, Any]:
         case "recurrence":
             return {"recurrence": value}
     return {}  # what people and attachments say is told elsewhere; a reminder is Exchange's own
+
+
+def _zone_of(record: Appointment, name: str) -> str:
+    """Return the zone that a record gets; its own name stays for what is the same to Windows."""
+    return record.time_zone if canonical(record.time_zone) == canonical(name) else name
 
 
 def _reminder(record: Appointment) -> int | None:

@@ -127,10 +127,7 @@ def rules_of(organisation: Organisation) -> Rules:
         Internal(
             organisation.internal_email_is_two_activities, organisation.internal_email_to_queues
         ),
-        Allowed(
-            organisation.attachment_kilobytes * 1024,
-            frozenset(name.strip(" .").lower() for name in organisation.blocked_extensions),
-        ),
+        organisation.allowed_files,
     )
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
-from exchangelib import DELEGATE, UTC, Account, Configuration, Credentials
+from exchangelib import DELEGATE, UTC, Account, Configuration, Credentials, FileAttachment
 from exchangelib.properties import ItemId
 from exchangelib.version import Build, Version
 
@@ -39,11 +40,12 @@ LEAST: dict[ItemKind, Values] = {**VALUES, APPOINTMENT: {**VALUES[APPOINTMENT], 
 class World:
     """A server with the mailboxes of ADDRESS and OTHERS, and what their owners do."""
 
-    open: Callable[..., Activities]  # address, or that of ADDRESS
+    open: Callable[..., Activities]  # address, or that of ADDRESS; perhaps allowed_files
     add: Callable[..., str]  # kind, values, perhaps categories; of ADDRESS
     edit: Callable[..., None]  # kind, id, values
     remove: Callable[[ItemKind, str], None]
     forget_cursors: Callable[[], None]
+    attach: Callable[[str, str, bytes], None]  # id, the file's name, its content; of ADDRESS
     answer: Callable[[str, str, str], None]  # address, id, what is answered: accepted
     #: What each mailbox of OTHERS got: kinds of meeting messages, "invitation" or "cancellation".
     post: Callable[[str], list[str]]
@@ -59,11 +61,12 @@ def memory() -> Iterator[World]:
         own.epoch += 1
 
     yield World(
-        lambda address=ADDRESS: MemoryActivities(mailboxes[address]),
+        lambda address=ADDRESS, **more: MemoryActivities(mailboxes[address], **more),
         lambda kind, **values: own.add(kind, **{**LEAST[kind], **values}),
         lambda kind, item_id, **values: own.edit(item_id, **values),
         lambda kind, item_id: own.remove(item_id),
         forget,
+        own.attach,
         lambda address, item_id, response: mailboxes[address].answer(item_id, response),
         lambda address: [one.what for one in exchange.messages if address in one.recipients],
     )
@@ -78,8 +81,8 @@ def exchange() -> Iterator[World]:
             control.create_mailbox(address, "pw")
         server = ExchangeServer(simulator.ews_url, "svc", "pw", "basic", impersonate=True)
 
-        def login(address: str = ADDRESS) -> ExchangeActivities:
-            return ExchangeActivities(server, address)
+        def login(address: str = ADDRESS, **more) -> ExchangeActivities:
+            return ExchangeActivities(server, address, **more)
 
         def post(address: str) -> list[str]:
             classes = [one.item_class for one in control.items(address, "inbox")]
@@ -89,6 +92,7 @@ def exchange() -> Iterator[World]:
             login,
             *_owner(login),
             control.expire_sync_states,
+            lambda item_id, name, content: _attach(simulator, item_id, name, content),
             lambda address, item_id, response: _answer(simulator, address, item_id, response),
             post,
         )
@@ -105,6 +109,15 @@ _ANSWERS = {"accepted": "accept", "tentative": "tentatively_accept", "declined":
 
 def _answer(simulator: ExchangeSimulator, address: str, item_id: str, response: str) -> None:
     """Answer a meeting as another client does."""
+    getattr(_opened(simulator, address, item_id), _ANSWERS[response])()
+
+
+def _attach(simulator: ExchangeSimulator, item_id: str, name: str, content: bytes) -> None:
+    """Attach a file as another client does."""
+    _opened(simulator, ADDRESS, item_id).attach(FileAttachment(name=name, content=content))
+
+
+def _opened(simulator: ExchangeSimulator, address: str, item_id: str) -> Any:
     config = Configuration(
         service_endpoint=simulator.ews_url,
         credentials=Credentials(address, "pw"),
@@ -113,7 +126,7 @@ def _answer(simulator: ExchangeSimulator, address: str, item_id: str, response: 
     )
     account = Account(address, config=config, access_type=DELEGATE, default_timezone=UTC)
     [item] = account.fetch([ItemId(id=item_id)])
-    getattr(item, _ANSWERS[response])()
+    return item
 
 
 def _owner(login: Callable[[], Activities]) -> tuple[Callable[..., str], Callable, Callable]:

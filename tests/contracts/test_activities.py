@@ -342,6 +342,14 @@ def test_what_is_listed_of_a_contact_tells_which_one_it_is(world):
     assert (listed.starts_at, listed.uid) == (None, "")
 
 
+@pytest.mark.parametrize("due", ["2026-03-05", None])
+def test_what_is_listed_of_a_task_tells_which_one_it_is(world, due):
+    world.add(TASK, subject="Call Ann", due=due)
+    with world.open() as gateway:
+        ((listed,), _, _) = everything(gateway, TASK)
+    assert (listed.subject, listed.starts_at) == ("Call Ann", due)
+
+
 def test_a_cursor_that_the_server_forgot_is_a_fault_that_asks_to_begin_again(world):
     world.add(TASK)
     with world.open() as gateway:

@@ -101,6 +101,15 @@ def test_a_time_is_kept_with_its_zone(world, name, is_new):
         assert item.values["time"] == TIMES[name]
 
 
+def test_a_zone_comes_back_by_the_name_that_its_clock_has_in_windows(world):
+    item_id = world.add(APPOINTMENT, time={**TIME, "zone": "Europe/Amsterdam"})
+    with world.open() as gateway:
+        item = read(gateway, APPOINTMENT, item_id)
+        assert item.values["time"] == {**TIME, "zone": "Europe/Berlin"}
+        moved = {**TIME, "zone": "Europe/Brussels"}
+        assert write(gateway, item, time=moved).values["time"]["zone"] == "Europe/Paris"
+
+
 @pytest.mark.parametrize("zone", ["", "Mars/Olympus"])
 def test_a_time_whose_zone_nobody_knows_is_kept(world, zone):
     item_id = world.add(APPOINTMENT, time={**TIME, "zone": zone})

@@ -6,7 +6,14 @@ from zoneinfo import ZoneInfo, available_timezones
 import pytest
 from tzlocal.windows_tz import win_tz
 
-from syncservice.domain.time_zones import clock_of, iana_name, is_known, windows_id
+from syncservice.domain.time_zones import (
+    canonical,
+    clock_of,
+    iana_name,
+    is_known,
+    stand_in,
+    windows_id,
+)
 
 
 @pytest.mark.parametrize(("windows", "iana"), [
@@ -84,6 +91,21 @@ def test_aliases_have_the_windows_zone_of_what_they_stand_for(iana: str, windows
     assert windows_id(iana) == windows
 
 
+@pytest.mark.parametrize(("name", "back"), [
+    ("Europe/Amsterdam", "Europe/Berlin"),
+    ("Europe/Berlin", "Europe/Berlin"),
+    ("Europe/Brussels", "Europe/Paris"),
+    ("europe/brussels", "Europe/Paris"),
+    ("UTC", "Etc/UTC"),
+    ("Antarctica/Troll", "Antarctica/Troll"),  # Windows has no such clock
+    ("Europe/Nowhere", "Europe/Nowhere"),
+    ("", ""),
+])  # fmt: skip
+def test_a_zone_comes_back_by_the_name_that_windows_stands_for(name: str, back: str) -> None:
+    assert canonical(name) == back
+    assert canonical(back) == back
+
+
 def test_a_zone_without_a_windows_id_has_a_clock_all_the_same() -> None:
     nameless = {name for name in available_timezones() if is_known(name) and not windows_id(name)}
 
@@ -102,3 +124,24 @@ def test_a_clock_keeps_the_hours_of_its_place() -> None:
 
     assert noon.astimezone(clock_of("europe/amsterdam")).hour == 14
     assert noon.astimezone(clock_of("Africa/Casablanca")).hour == 13
+
+
+@pytest.mark.parametrize("windows", sorted(win_tz))
+@pytest.mark.parametrize("month", [1, 7])
+def test_what_stands_in_for_a_zone_shows_the_same_time(windows: str, month: int) -> None:
+    name, at = iana_name(windows), datetime(2026, month, 1, 12, tzinfo=UTC)
+    other = stand_in(name, at, {windows})
+
+    assert windows_id(other) != windows
+    if other:
+        assert at.astimezone(clock_of(other)).hour == at.astimezone(clock_of(name)).hour
+
+
+@pytest.mark.parametrize(("refused", "zone"), [
+    ({"W. Europe Standard Time"}, "Europe/Budapest"),
+    ({"W. Europe Standard Time", "Central Europe Standard Time"}, "Europe/Paris"),
+    (set(win_tz), ""),
+])  # fmt: skip
+def test_what_stands_in_for_a_zone_has_its_summers(refused: set[str], zone: str) -> None:
+    """Of those that show what Berlin does in January, Lagos has no summer time."""
+    assert stand_in("Europe/Berlin", datetime(2026, 1, 1, tzinfo=UTC), refused) == zone

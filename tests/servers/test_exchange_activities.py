@@ -7,7 +7,18 @@ from decimal import Decimal
 
 import exchangelib
 import pytest
-from exchangelib import Account, CalendarItem, Configuration, Contact, Credentials, EWSDate, Task
+from exchangelib import (
+    Account,
+    CalendarItem,
+    Configuration,
+    Contact,
+    Credentials,
+    EWSDate,
+    FileAttachment,
+    ItemAttachment,
+    Message,
+    Task,
+)
 from exchangelib.indexed_properties import EmailAddress, PhoneNumber, PhysicalAddress
 from exchangelib.properties import Attendee
 from exchangelib.properties import Mailbox as Person
@@ -16,14 +27,24 @@ from exchangelib.recurrence import TaskRecurrence, WeeklyPattern
 from exchangelib.version import Build, Version
 from lxml import etree
 
+from syncservice.domain.attachments import Allowed
 from syncservice.domain.faults import FaultError, Nature, Scope
-from syncservice.domain.item_values import DELETED
+from syncservice.domain.item_values import DELETED, Values
 from syncservice.domain.recurrence import Pattern, Recurrence
+from syncservice.domain.time_zones import clock_of
 from syncservice.servers.exchange.activities import ExchangeActivities
 from syncservice.servers.exchange.conversation import ExchangeServer
 from syncservice.servers.exchange.properties import named
 from syncservice.servers.exchange.series import element_of, recurrence_of
-from syncservice.servers.gateway import Deletion, Gone, Item, NotRead, NotWritten, Written
+from syncservice.servers.gateway import (
+    Deletion,
+    Gone,
+    Item,
+    ItemFile,
+    NotRead,
+    NotWritten,
+    Written,
+)
 from syncservice.simulator.exchange import ExchangeSimulator
 from syncservice.simulator.exchange import Fault as ServerFault
 from tests.contracts.activity_worlds import APPOINTMENT, CONTACT, TASK, TIME, change, new, read
@@ -248,6 +269,96 @@ def test_an_appointment_of_a_zone_that_nobody_knows_is_read_and_changed(world, z
     assert read(world.gateway, APPOINTMENT, written.item_id).values["time"] == later
 
 
+ODD = "Europe/Samara"  # Windows has it, and the server does not
+ALL_DAY = pytest.mark.parametrize("all_day", [False, True])
+
+
+def odd(*, all_day: bool) -> Values:
+    start, end = ("08:00", "09:30") if not all_day else ("20:00", "20:00")
+    day = 3 if all_day else 2
+    return {
+        "start": f"2026-03-02T{start}:00Z", "end": f"2026-03-0{day}T{end}:00Z",
+        "all_day": all_day, "zone": ODD,
+    }  # fmt: skip
+
+
+def assert_as_good(time: Values, wanted: Values) -> None:
+    """It is the same time, on a clock that shows the same."""
+    assert {**time, "zone": ODD} == wanted
+    assert time["zone"] != ODD
+    moment = datetime.fromisoformat(time["start"])
+    clocks = (clock_of(zone) for zone in (time["zone"], ODD))
+    assert len({moment.astimezone(clock).utcoffset() for clock in clocks}) == 1
+
+
+@ALL_DAY
+def test_an_appointment_whose_zone_the_server_refuses_gets_one_that_shows_the_same(world, all_day):
+    wanted = odd(all_day=all_day)
+    items = [new(APPOINTMENT, f"key-{n}", time=wanted, subject=f"{n}") for n in range(3)]
+    written = world.gateway.create(APPOINTMENT, [items[0], new(APPOINTMENT), *items[1:]])
+    assert [type(one) for one in written] == [Written] * 4
+    read_again = [read(world.gateway, APPOINTMENT, one.item_id) for one in written]
+    assert [item.record_key for item in read_again] == ["key-0", "", "key-1", "key-2"]
+    assert read_again[1].values["time"] == TIME
+    for item in (read_again[0], *read_again[2:]):
+        assert_as_good(item.values["time"], wanted)
+
+
+@ALL_DAY
+def test_an_appointment_moves_into_a_zone_that_the_server_refuses(world, all_day):
+    wanted = odd(all_day=all_day)
+    made = world.gateway.create(APPOINTMENT, [new(APPOINTMENT) for _ in range(2)])
+    items = [read(world.gateway, APPOINTMENT, one.item_id) for one in made]
+    written = world.gateway.update(APPOINTMENT, [change(one, time=wanted) for one in items])
+    for one in written:
+        assert isinstance(one, Written)
+        item = read(world.gateway, APPOINTMENT, one.item_id)
+        assert item.change_key == one.change_key
+        assert_as_good(item.values["time"], wanted)
+
+
+def test_a_series_in_a_zone_that_the_server_refuses_has_its_occurrences(world):
+    daily = Recurrence(pattern=Pattern.DAILY, starts_on=date(2026, 3, 2), count=9).as_value()
+    different = {"occurrence:2026-03-03": {"subject": "x"}, "occurrence:2026-03-04": DELETED}
+    wanted = odd(all_day=False)
+    given = new(APPOINTMENT, time=wanted, recurrence=daily, **different)
+    (written,) = world.gateway.create(APPOINTMENT, [given])
+    values = read(world.gateway, APPOINTMENT, written.item_id).values
+    assert_as_good(values["time"], wanted)
+    assert values["recurrence"] == daily
+    assert different.items() <= values.items()
+
+
+@pytest.mark.parametrize(
+    ("code", "times", "is_written"),
+    [
+        ("ErrorTimeZone", 3, True),  # no zone at all does it
+        ("ErrorCalendarInvalidTimeZone", 3, True),
+        ("ErrorTimeZone", 4, False),
+    ],
+)
+def test_an_appointment_is_written_without_a_zone_when_all_are_refused(
+    world, code, times, is_written
+):
+    world.goes_wrong("message", "CreateItem", code=code, times=times)
+    (written,) = world.gateway.create(APPOINTMENT, [new(APPOINTMENT, time=odd(all_day=False))])
+    assert isinstance(written, Written if is_written else NotWritten)
+    if is_written:
+        time = read(world.gateway, APPOINTMENT, written.item_id).values["time"]
+        assert {**time, "zone": ODD} == odd(all_day=False)
+    else:
+        assert (written.fault.nature, written.fault.scope) == (Nature.PERMANENT, Scope.EMAIL)
+    assert len(world.gateway.changes(APPOINTMENT, "", 10).items) == is_written
+
+
+def test_a_zone_that_no_request_may_have_is_left_out(world):
+    """Of a whole request that is refused, nobody knows what was wrong with it."""
+    world.goes_wrong("request", "CreateItem", times=1, code="ErrorSchemaValidation")
+    (written,) = world.gateway.create(APPOINTMENT, [new(APPOINTMENT)])
+    assert isinstance(written, Written)
+    assert len(world.gateway.changes(APPOINTMENT, "", 10).items) == 1
+
+
 # --- requests -------------------------------------------------------------------------------------
 
 
@@ -272,6 +383,104 @@ def test_series_cost_no_requests_of_their_own_unless_they_differ(world):
     (written,) = world.gateway.update(APPOINTMENT, [change(items[0], subject="y")])
     assert world.gateway.requests - before == 3
     assert isinstance(written, Written)
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+PLAN = ItemFile("plan.txt", "text/plain", b"one")
+
+
+def with_files(world: World, *, most_bytes: int = 1000) -> ExchangeActivities:
+    server = ExchangeServer(world.simulator.ews_url, "svc", "pw", "basic", impersonate=True)
+    return ExchangeActivities(server, ADDRESS, allowed_files=Allowed(most_bytes, ()))
+
+
+def their_item(world: World) -> CalendarItem:
+    (item,) = world.account.calendar.all()
+    return item
+
+
+def test_what_the_body_shows_and_attached_items_are_no_files(world):
+    with with_files(world) as gateway:
+        (made,) = gateway.create(APPOINTMENT, [new(APPOINTMENT)])
+        logo = FileAttachment(name="logo.png", content=b"x", is_inline=True, content_id="logo")
+        note = Message(account=world.account, subject="Note", body="x")
+        for attachment in (logo, ItemAttachment(name="Note", item=note)):
+            their_item(world).attach(attachment)
+        item = read(gateway, APPOINTMENT, made.item_id)
+        assert item.values["attachments"] == []
+        removed = [ItemFile("logo.png", "", b"x").value]
+        gateway.put_files(item.item_id, item.change_key, [PLAN], removed)
+    names = [one.name for one in their_item(world).attachments]
+    assert sorted(names) == ["Note", "logo.png", "plan.txt"]
+
+
+def test_another_client_sees_the_files_that_were_put(world):
+    with with_files(world) as gateway:
+        (made,) = gateway.create(APPOINTMENT, [new(APPOINTMENT)])
+        gateway.put_files(made.item_id, made.change_key, [PLAN], [])
+    (file,) = their_item(world).attachments
+    assert (file.name, file.content_type, file.content) == ("plan.txt", "text/plain", b"one")
+
+
+def test_a_file_that_is_larger_than_other_answers_may_be_is_fetched(world):
+    large = ItemFile("large.bin", "", bytes(20 * 2**20))
+    with with_files(world, most_bytes=20 * 2**20) as gateway:
+        (made,) = gateway.create(APPOINTMENT, [new(APPOINTMENT)])
+        their_item(world).attach(FileAttachment(name=large.name, content=large.content))
+        assert read(gateway, APPOINTMENT, made.item_id).values["attachments"] == [large.value]
+
+
+@pytest.mark.parametrize("code", ["ErrorItemNotFound", "ErrorInternalServerError"])
+def test_an_item_whose_files_cannot_be_fetched_is_not_read_and_stops_no_other(world, code):
+    with with_files(world) as gateway:
+        made = gateway.create(APPOINTMENT, [new(APPOINTMENT) for _ in range(2)])
+        for one in made:
+            gateway.put_files(one.item_id, one.change_key, [PLAN], [])
+        world.goes_wrong("message", "GetAttachment", code=code)
+        first, second = gateway.read(APPOINTMENT, [one.item_id for one in made])
+        assert isinstance(first, NotRead)
+        assert first.fault.scope is Scope.EMAIL
+        assert isinstance(second, Item)
+        world.goes_wrong("message", "GetAttachment", code=code)
+        with pytest.raises(FaultError):
+            gateway.files(made[0].item_id)
+        assert gateway.files(made[0].item_id) == (PLAN,)
+
+
+@pytest.mark.parametrize("operation", ["CreateAttachment", "DeleteAttachment"])
+def test_files_that_are_cut_off_are_put_by_doing_it_again(world, operation):
+    with with_files(world) as gateway:
+        (made,) = gateway.create(APPOINTMENT, [new(APPOINTMENT)])
+        old = [ItemFile(f"old {n}", "", b"x") for n in range(2)]
+        gateway.put_files(made.item_id, made.change_key, old, [])
+        wanted = ([PLAN, ItemFile("b", "", b"b")], [one.value for one in old])
+        item = read(gateway, APPOINTMENT, made.item_id)
+        world.goes_wrong("reset_after", operation)
+        with pytest.raises(FaultError):
+            gateway.put_files(item.item_id, item.change_key, *wanted)
+        item = read(gateway, APPOINTMENT, made.item_id)
+        assert isinstance(gateway.put_files(item.item_id, item.change_key, *wanted), Written)
+    assert sorted(one.name for one in their_item(world).attachments) == ["b", "plan.txt"]
+
+
+def test_a_file_that_the_server_refuses_is_said_of_its_item(world):
+    with with_files(world) as gateway:
+        (made,) = gateway.create(APPOINTMENT, [new(APPOINTMENT)])
+        world.goes_wrong("message", "CreateAttachment", code="ErrorMessageSizeExceeded")
+        refused = gateway.put_files(made.item_id, made.change_key, [PLAN], [])
+    assert isinstance(refused, NotWritten)
+    assert (refused.fault.nature, refused.fault.scope) == (Nature.PERMANENT, Scope.EMAIL)
+
+
+def test_a_busy_server_that_files_are_read_from_is_a_fault(world):
+    with with_files(world) as gateway:
+        (made,) = gateway.create(APPOINTMENT, [new(APPOINTMENT)])
+        gateway.put_files(made.item_id, made.change_key, [PLAN], [])
+        world.goes_wrong("message", "GetAttachment")
+        with pytest.raises(FaultError) as caught:
+            list(gateway.read(APPOINTMENT, [made.item_id]))
+    assert caught.value.fault.nature is Nature.THROTTLED
 
 
 # --- what goes wrong ------------------------------------------------------------------------------

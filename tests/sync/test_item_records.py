@@ -64,7 +64,7 @@ TIME = {  # of what is long over, nobody is reminded
     "start": "2126-03-04T09:00:00Z",
     "end": "2126-03-04T10:00:00Z",
     "all_day": False,
-    "zone": "Europe/Amsterdam",
+    "zone": "Europe/Berlin",
 }
 WHOLE_APPOINTMENT = {
     "subject": "Review",
@@ -316,6 +316,25 @@ def test_how_time_is_shown(status, shown, becomes, ann):
         assert said(ItemKind.APPOINTMENT, ann, record)["show_as"] == shown
         records_of(ItemKind.APPOINTMENT).apply(record, {"show_as": said_by_exchange}, ann)
         assert record.status == code
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("Europe/Berlin", "Europe/Amsterdam"),  # the same to Windows
+        ("Europe/Rome", "Europe/Amsterdam"),
+        ("Europe/Paris", "Europe/Paris"),
+        ("", ""),
+    ],
+)
+def test_a_zone_keeps_the_name_that_its_record_has_for_it(given, kept, ann):
+    record = appointment(owner=ann, time_zone="Europe/Amsterdam")
+    records = records_of(ItemKind.APPOINTMENT)
+    time = records.values(record, ann)["time"]
+    assert time["zone"] == "Europe/Berlin"
+    records.apply(record, {"time": {**time, "zone": given}}, ann)
+    record.refresh_from_db()
+    assert record.time_zone == kept
 
 
 def test_an_appointment_is_called_off(ann):

@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from syncservice.domain.attachments import Allowed
 from syncservice.mailboxes.models.mailbox import ActMethod, IncomingMethod, Mailbox, OutgoingMethod
 from syncservice.mailboxes.models.profile import EmailServerProfile
 
@@ -192,6 +193,17 @@ class Organisation(models.Model):
         except re.error as error:
             text = _("It is no regular expression: %(error)s.") % {"error": error}
             raise ValidationError({"hash_filter": text}) from error
+
+    @property
+    def allowed_files(self) -> Allowed:
+        """Which files are let in (F121)."""
+        blocked = frozenset(name.strip(" .").lower() for name in self.blocked_extensions)
+        return Allowed(self.attachment_kilobytes * 1024, blocked)
+
+    @property
+    def allowed_item_files(self) -> Allowed | None:
+        """Which files of appointments are kept in step; None: none are (F191)."""
+        return self.allowed_files if self.synchronizes_attachments else None
 
     @classmethod
     def current(cls) -> "Organisation":

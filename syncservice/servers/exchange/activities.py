@@ -6,7 +6,7 @@ our record on each item.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,12 +14,14 @@ from exchangelib import ExtendedProperty
 from exchangelib.folders import Folder
 from exchangelib.services import FindItem, GetItem
 
+from syncservice.domain.attachments import Allowed
 from syncservice.domain.faults import Fault, FaultError, Scope
-from syncservice.domain.item_values import ItemKind
+from syncservice.domain.item_values import ItemKind, Values
 from syncservice.servers.exchange import item_payloads as payloads
 from syncservice.servers.exchange.access import Access
 from syncservice.servers.exchange.answers import Answers, all_pages, can_be_sent
 from syncservice.servers.exchange.changes import Changes
+from syncservice.servers.exchange.conversation import ExchangeServer
 from syncservice.servers.exchange.faults import UNREADABLE, faults_of_mailbox, faults_translated
 from syncservice.servers.exchange.item_classes import (
     CLASSES,
@@ -28,6 +30,7 @@ from syncservice.servers.exchange.item_classes import (
     item,
     listed_item,
 )
+from syncservice.servers.exchange.item_files import ATTACHMENTS, ItemFiles
 from syncservice.servers.exchange.item_requests import BATCH, Answer, ItemRequests, is_gone
 from syncservice.servers.exchange.item_writing import ItemWriter
 from syncservice.servers.exchange.occurrences import with_occurrences
@@ -37,6 +40,7 @@ from syncservice.servers.gateway import (
     Gone,
     Item,
     ItemChange,
+    ItemFile,
     ItemPage,
     ListedItem,
     NewItem,
@@ -79,6 +83,17 @@ class _Found(Answers, FindItem):  # type: ignore[misc] # exchangelib has no type
 
 class ExchangeActivities(Access):
     """Activities of `servers.gateway` for one Exchange mailbox."""
+
+    def __init__(
+        self,
+        server: ExchangeServer,
+        address: str,
+        admit: Callable[[], None] = lambda: None,
+        allowed_files: Allowed | None = None,
+    ) -> None:
+        """`allowed_files`: those of appointments that are kept in step; None: none are (F191)."""
+        super().__init__(server, address, admit)
+        self._files = ItemFiles(self._conversation, allowed_files) if allowed_files else None
 
     def open(self) -> None:
         account = self._conversation.account
@@ -127,9 +142,11 @@ class ExchangeActivities(Access):
     def read(self, kind: ItemKind, item_ids: Sequence[str]) -> Iterator[Item | NotRead | Gone]:
         """As the gateway says; what has not the form that it should have is not read."""
         of, requests = CLASSES[kind], ItemRequests(self._conversation)
+        files = self._files if kind is ItemKind.APPOINTMENT else None
+        properties = (*of.properties_read, *((ATTACHMENTS,) if files else ()))
 
         def compose(ids: Sequence[str]) -> Element:
-            return payloads.get_items(map(payloads.item_id, ids), of.properties_read)
+            return payloads.get_items(map(payloads.item_id, ids), properties)
 
         for start in range(0, len(item_ids), BATCH):
             ids = item_ids[start : start + BATCH]
@@ -146,6 +163,10 @@ class ExchangeActivities(Access):
             with faults_translated():
                 whole = with_occurrences(requests, [*elements.values()])
             read |= dict(zip(elements, whole, strict=True))
+            for item_id, (element, _) in elements.items() if files else ():
+                one = read[item_id]
+                if files and isinstance(one, Item):
+                    read[item_id] = files.told(one, element)
             yield from (read[item_id] for item_id in ids)
 
     def find(self, kind: ItemKind, record_keys: Sequence[str]) -> tuple[ListedItem, ...]:
@@ -175,6 +196,16 @@ class ExchangeActivities(Access):
         self, kind: ItemKind, changes: Sequence[ItemChange]
     ) -> list[Written | NotWritten | Gone]:
         return ItemWriter(self._conversation, CLASSES[kind]).update(changes)
+
+    def files(self, item_id: str) -> tuple[ItemFile, ...]:
+        return self._files.of(item_id) if self._files else ()
+
+    def put_files(
+        self, item_id: str, change_key: str, add: Sequence[ItemFile], remove: Sequence[Values]
+    ) -> Written | NotWritten | Gone:
+        if self._files is None:
+            return Written(item_id, change_key)
+        return self._files.put(item_id, change_key, add, remove)
 
     def delete(self, kind: ItemKind, items: Sequence[Deletion]) -> list[Gone | NotWritten]:
         return ItemWriter(self._conversation, CLASSES[kind]).delete(items)

@@ -167,7 +167,7 @@ def _recurrence() -> Field:
 
 
 def _attachments() -> Field:
-    """Nobody asks for them by default, and nobody can (REFERENCE 3F): they are not looked at."""
+    """Known by their contents, which `item_files` fetches where that is wanted (F191)."""
     return Field("attachments", (), lambda _: [], lambda _: ())
 
 

@@ -22,6 +22,7 @@ from syncservice.servers.exchange.contact_fields import CONTACT_FIELDS, DISPLAY_
 from syncservice.servers.exchange.fields import (
     SUBJECT,
     Field,
+    date_at,
     is_true,
     moment_in,
     text_at,
@@ -37,7 +38,7 @@ from syncservice.servers.exchange.properties import (
     ours,
     parts_of,
 )
-from syncservice.servers.exchange.task_fields import TASK_CONDITION, TASK_FIELDS, unsupported
+from syncservice.servers.exchange.task_fields import DUE, TASK_CONDITION, TASK_FIELDS, unsupported
 from syncservice.servers.gateway import Item, ListedItem
 
 RECORD_KEY = ours("syncservice-record")
@@ -61,6 +62,7 @@ class ItemClass:
     order: tuple[str, ...]  # of the schema
     title: Property
     listed: tuple[Property, ...] = ()  # besides what all have
+    starts_at: Callable[[Parts], str | None] = lambda _: None  # as items of a list say it
     read: tuple[Property, ...] = ()  # besides what the fields are read from
     unsupported: Callable[[Parts], str] = lambda _: ""
 
@@ -119,6 +121,8 @@ CLASSES: Mapping[ItemKind, ItemClass] = {
         fields=TASK_FIELDS,
         order=(*_ORDER, "CompleteDate", "DueDate", "PercentComplete", "StartDate", "Status"),
         title=SUBJECT.properties[0],
+        listed=(DUE,),
+        starts_at=lambda parts: date_at(parts, DUE),
         read=TASK_CONDITION,
         unsupported=unsupported,
     ),
@@ -135,6 +139,7 @@ CLASSES: Mapping[ItemKind, ItemClass] = {
         ),
         title=SUBJECT.properties[0],
         listed=(START, UID),
+        starts_at=lambda parts: written_moment(text_at(parts, START)),
         read=CALENDAR_FACTS,
     ),
 }
@@ -150,7 +155,7 @@ def listed_item(kind: ItemClass, element: Element) -> ListedItem:
         record_key=text_at(parts, RECORD_KEY),
         categories=categories_in(element),
         subject=text_at(parts, kind.title),
-        starts_at=written_moment(text_at(parts, START)),
+        starts_at=kind.starts_at(parts),
         uid=text_at(parts, UID),
         addresses=tuple(filter(None, (text_at(parts, one).lower() for one in EMAILS))),
     )

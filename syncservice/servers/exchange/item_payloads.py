@@ -1,6 +1,6 @@
 """The requests about items, written out as EWS wants them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from exchangelib.items import ID_ONLY, SAVE_ONLY, SHALLOW
 from exchangelib.services.common import folder_ids_element
@@ -112,6 +112,21 @@ def delete_items(ids: Iterable[Element], cancellations: str) -> Element:
     request = create_element("m:DeleteItem", attrs=attributes)
     request.append(_holding("m:ItemIds", *ids))
     return request
+
+
+def attachments(tag: str, attachment_id: str) -> Element:
+    """Ask for an attachment, or have it deleted."""
+    one = create_element("t:AttachmentId", attrs={"Id": attachment_id})
+    return _holding(tag, _holding("m:AttachmentIds", one))
+
+
+def create_attachment(item: str, change_key: str, said: Mapping[str, str]) -> Element:
+    """Attach a file, of which `said` are the elements in the schema's order."""
+    file = create_element("t:FileAttachment")
+    for name, text in said.items():
+        _add(file, f"t:{name}", text)
+    parent = create_element("m:ParentItemId", attrs={"Id": item, "ChangeKey": change_key})
+    return _holding("m:CreateAttachment", parent, _holding("m:Attachments", file))
 
 
 def _shape(properties: Iterable[Property]) -> Element:

@@ -17,6 +17,7 @@ from syncservice.servers.exchange.faults import (
     UNREADABLE,
     fault_of_ews_error,
     fault_of_item,
+    fault_of_response_code,
     faults_translated,
 )
 from syncservice.servers.exchange.properties import Element
@@ -52,6 +53,7 @@ _REFUSALS = (
     "exchange.property_validation_failure",
     "exchange.occurrence_",
     "exchange.recurrence_",
+    "exchange.time_zone",
     "exchange.http_400",
     "exchange.http_413",
 )
@@ -75,8 +77,14 @@ class _OneByOne(Answers):
 class ItemRequests:
     """Asks within a conversation that somebody else opens and ends."""
 
-    def __init__(self, conversation: Conversation) -> None:
+    def __init__(
+        self,
+        conversation: Conversation,
+        at_once: int = BATCH,
+        bytes_of_item: int = _BYTES_OF_ITEM,
+    ) -> None:
         self._conversation = conversation
+        self._at_once, self._bytes_of_item = at_once, bytes_of_item
 
     def ask(
         self, service: type, compose: Callable[[Sequence[T]], Element], items: Sequence[T]
@@ -87,8 +95,8 @@ class ItemRequests:
         nothing is done. Once something is, such a fault stands in the place of all that are left.
         """
         answers: list[Answer] = []
-        for start in range(0, len(items), BATCH):
-            batch = items[start : start + BATCH]
+        for start in range(0, len(items), self._at_once):
+            batch = items[start : start + self._at_once]
             answers += self._batch(service, compose, batch)
             stopping = next(filter(_is_mailboxes, answers), None)
             if stopping is not None:
@@ -114,7 +122,7 @@ class ItemRequests:
         asking = type(service.__name__, (_OneByOne, service), {})
         with (
             faults_translated(),
-            self._conversation.answers_up_to(MOST_BYTES + number * _BYTES_OF_ITEM),
+            self._conversation.answers_up_to(MOST_BYTES + number * self._bytes_of_item),
         ):
             answers = asking(account=self._conversation.account).ask(payload)
         if len(answers) != number:
@@ -148,3 +156,8 @@ def as_items_own(fault: Fault, is_items_own: bool = True) -> Fault:
     if fault.code.startswith(_REFUSALS):
         return dataclasses.replace(fault, nature=Nature.PERMANENT, scope=Scope.EMAIL)
     return fault_of_item(fault, is_items_own or fault.code == ITEM_GONE)
+
+
+CHANGED_MEANWHILE = as_items_own(
+    fault_of_response_code("ErrorIrresolvableConflict", "it was changed meanwhile", None)
+)

@@ -16,10 +16,16 @@ from syncservice.domain.faults import Fault
 from syncservice.domain.item_values import Value, Values
 from syncservice.servers.exchange import item_payloads as payloads
 from syncservice.servers.exchange.conversation import Conversation
-from syncservice.servers.exchange.faults import fault_of_response_code, faults_translated
+from syncservice.servers.exchange.faults import faults_translated
 from syncservice.servers.exchange.item_classes import CATEGORIES, RECORD_KEY, ItemClass, ids_of
-from syncservice.servers.exchange.item_requests import Answer, ItemRequests, as_items_own, is_gone
+from syncservice.servers.exchange.item_requests import (
+    CHANGED_MEANWHILE,
+    Answer,
+    ItemRequests,
+    is_gone,
+)
 from syncservice.servers.exchange.occurrences import Series, occurrences_in, write_occurrences
+from syncservice.servers.exchange.other_zones import asked_in_other_zones
 from syncservice.servers.exchange.properties import Element, Setting, put_all, texts
 from syncservice.servers.gateway import (
     Deletion,
@@ -56,7 +62,10 @@ class ItemWriter:
             folder = self._of.folder
             return payloads.create_items(self._conversation, folder, elements, recipients)
 
-        answers = self._told(CreateItem, compose, items, lambda new: _all_or_none(new.invitations))
+        def ask(some: Sequence[NewItem]) -> list[Answer]:
+            return self._told(CreateItem, compose, some, lambda new: _all_or_none(new.invitations))
+
+        items, answers = asked_in_other_zones(ask, items)
         with faults_translated():
             written = [_written(answer) for answer in answers]
         series = [
@@ -72,28 +81,34 @@ class ItemWriter:
         return written
 
     def update(self, changes: Sequence[ItemChange]) -> list[Written | NotWritten | Gone]:
-        settings = {change.item_id: _settings(self._of, change) for change in changes}
-
         def compose(recipients: str, some: Sequence[ItemChange]) -> Element:
             elements = [
                 payloads.item_change(
                     payloads.item_id(one.item_id, one.change_key),
                     self._of.tag,
-                    settings[one.item_id],
+                    _settings(self._of, one),
                 )
                 for one in some
             ]
             return payloads.update_items(elements, recipients)
 
+        def ask(some: Sequence[ItemChange]) -> list[Answer]:
+            return self._told(UpdateItem, compose, some, lambda one: _UPDATES_TO[one.invitations])
+
+        itself, answers = asked_in_other_zones(
+            ask, [one for one in changes if _settings(self._of, one)]
+        )
+        as_asked = {one.item_id: one for one in (*changes, *itself)}
         series = {
             one.item_id: _series(one.item_id, one.whole, _moved(one), one.invitations)
-            for one in changes
+            for one in as_asked.values()
         }
-        itself = [one for one in changes if settings[one.item_id]]
+        written_itself = {one.item_id for one in itself}
         looked_at = [
-            one for one in changes if series[one.item_id].wanted and not settings[one.item_id]
+            one
+            for one in changes
+            if series[one.item_id].wanted and one.item_id not in written_itself
         ]
-        answers = self._told(UpdateItem, compose, itself, lambda one: _UPDATES_TO[one.invitations])
         written: dict[str, Written | NotWritten | Gone] = {
             **{one.item_id: Written(one.item_id, one.change_key) for one in changes},
             **self._keys(looked_at),
@@ -161,7 +176,7 @@ class ItemWriter:
             for change, answer in zip(changes, answers, strict=True):
                 found[change.item_id] = one = _written_or_gone(change.item_id, answer)
                 if isinstance(one, Written) and one.change_key != change.change_key:
-                    found[change.item_id] = NotWritten(_CHANGED_MEANWHILE)
+                    found[change.item_id] = NotWritten(CHANGED_MEANWHILE)
         return found
 
 
@@ -220,8 +235,3 @@ def _written(answer: Answer) -> Written | NotWritten:
 
 def _written_or_gone(item_id: str, answer: Answer) -> Written | NotWritten | Gone:
     return Gone(item_id) if is_gone(answer) else _written(answer)
-
-
-_CHANGED_MEANWHILE = as_items_own(
-    fault_of_response_code("ErrorIrresolvableConflict", "it was changed meanwhile", None)
-)

@@ -24,6 +24,7 @@ from syncservice.servers.exchange.fields import (
 )
 from syncservice.servers.exchange.properties import Parts, Plain, Property, Setting
 
+DUE = Plain("task:DueDate")
 _COMPLETED, _PERCENT = Plain("task:CompleteDate"), Plain("task:PercentComplete")
 _REMINDS, _REMINDER = Plain("item:ReminderIsSet"), Plain("item:ReminderDueBy")
 _RECURS, _OF_TEAM = Plain("task:IsRecurring"), Plain("task:IsTeamTask")
@@ -84,7 +85,7 @@ TASK_FIELDS: tuple[Field, ...] = (
     SUBJECT,
     body("notes"),
     date("start", Plain("task:StartDate")),
-    date("due", Plain("task:DueDate")),
+    date("due", DUE),
     IMPORTANCE,
     REGARDING,
     _reminder(),

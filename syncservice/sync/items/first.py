@@ -148,13 +148,14 @@ def _hints(book: Book, keys: set[UUID]) -> Iterator[Hint[UUID]]:
         for key, record in book.records.load(some).items():
             values = book.records.values(record, book.user)
             time = values.get("time")
+            starts_at = time["start"] if time else values.get("due")  # of a task, the day it is due
             addresses = (values.get(name) for name in ("email1", "email2", "email3"))
             yield Hint(
                 name=key,
                 key=str(key),
                 uid=getattr(record, "uid", ""),
                 subject=subject_of(values),
-                starts_at=time["start"] if time else "",
+                starts_at=starts_at or "",
                 addresses=tuple(address.lower() for address in addresses if address),
             )
 
