@@ -236,6 +236,16 @@ def test_a_visit_killed_at_a_point_is_made_good_by_the_next(stage, ann, simulato
     assert all_rows() == rows
 
 
+@pytest.mark.parametrize(("number", "crashes"), [(2, 2), (VISIT.index("commit") + 2, 0)])
+def test_a_visit_that_dies_after_it_has_come_further_is_no_crash_too_many(
+    stage, ann, number, crashes
+):
+    lane = Schedule.objects.filter(mailbox=ann.mailbox, lane=Lane.ACT)
+    lane.update(crashes=2)
+    stage.kill_at(number, "visit", *claim(ann))
+    assert lane.get().crashes == crashes
+
+
 @pytest.mark.parametrize("number", **numbered(VISIT))
 def test_a_visit_that_stood_still_while_another_was_made_writes_nothing(
     stage, ann, simulator, number
