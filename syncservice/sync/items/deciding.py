@@ -282,6 +282,8 @@ class Decider:
         exchange: Values,
         facts: Meeting | None,
     ) -> Step:
+        if base is None and item is not None and self._is_called_already(item, facts):
+            base = Base(values, values)  # all that Exchange says is news
         merged = merge(
             base,
             values,
@@ -302,8 +304,6 @@ class Decider:
         if item is not None:
             step.finally_ = {"change_key": item.change_key, "uid": item.uid or link.uid}
             step.finally_ |= {"seen_key": item.change_key, "subject": subject_of(whole)}
-            if facts is not None and facts.role is not Role.OWN_COPY and not record.uid:
-                step.uid = item.uid
         if changed:
             had = _has_attendees(exchange) or _has_attendees(whole)
             facts = facts and replace(facts, has_attendees=had)
@@ -314,9 +314,21 @@ class Decider:
                 whole=whole,
                 invitations=self._invitations(Action.UPDATE, facts, changed),
             )
+        if facts is not None and facts.role is not Role.OWN_COPY and not record.uid:
+            step.uid = item.uid if item is not None else link.uid
+            step.learns_uid = not step.uid and facts.has_attendees
         if item is not None and not link.is_marked:
             self._mark(step, item, whole)
         return step
+
+    def _is_called_already(self, item: Item, facts: Meeting | None) -> bool:
+        """Whether its organizer called the meeting in Outlook: that copy counts (3K).
+
+        What a record lacks or has besides is no reason to tell all attendees of a change. One that
+        bears a key of ours was made of a record, which may have changed since.
+        """
+        is_organizers = facts is not None and facts.role is Role.ORGANIZER
+        return is_organizers and not item.record_key and _has_attendees(item.values)
 
     def _mark(self, step: Step, item: Item, whole: Values) -> None:
         """Put our key and category on the item: so it is known again, and people see it."""

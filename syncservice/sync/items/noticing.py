@@ -17,7 +17,7 @@ from syncservice.mailboxes.models import (
     ItemProgress,
     SeenAppointment,
 )
-from syncservice.mailboxes.schedule import fenced
+from syncservice.mailboxes.schedule import fenced, note_progress
 from syncservice.servers.gateway import Activities, Deletion, Gone, ItemPage, ListedItem
 from syncservice.sync.items.book import Book
 from syncservice.sync.items.link_writing import write_links
@@ -53,7 +53,7 @@ def notice_items(book: Book, gateway: Activities, page: ItemPage) -> None:
     strangers = [item for item in page.items if item.item_id not in known]
     kin = _kin(book, strangers)
     moved = _moved(book, gateway, page, kin)
-    with fenced(book.claim):
+    with fenced(book.claim) as row:
         write_links(
             book,
             [
@@ -71,6 +71,7 @@ def notice_items(book: Book, gateway: Activities, page: ItemPage) -> None:
         if book.kind is ItemKind.APPOINTMENT:
             _note_sights(book, page)
         move_cursor(book, page.cursor)
+        note_progress(row)
 
 
 def _notice_removed(links: QuerySet[ItemLink]) -> None:

@@ -14,12 +14,13 @@ from django.db.models.functions import Now
 from syncservice.alerts import alerts
 from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
 from syncservice.mailboxes.models import ItemLink, JournalEntry
-from syncservice.mailboxes.schedule import fenced
+from syncservice.mailboxes.schedule import ClaimLost, fenced, note_progress
 from syncservice.servers.gateway import Activities, Gone, NotWritten, Written
 from syncservice.sync.items import keeping
 from syncservice.sync.items.book import Book
 from syncservice.sync.items.deciding import Decider
 from syncservice.sync.items.link_writing import settle_links
+from syncservice.sync.items.overtaken import take_back
 from syncservice.sync.items.steps import Step
 
 #: Attempts at one item before it waits for a change of either side (4B).
@@ -63,7 +64,7 @@ def settle(
 def _write_records(book: Book, steps: Sequence[Step]) -> Settled:
     """Write what the CRM gets; one record that can't be written keeps no other from it."""
     done = Settled()
-    with fenced(book.claim):
+    with fenced(book.claim) as row:
         _leave_outdated(book, steps)
         writing = []
         for step in steps:
@@ -77,6 +78,8 @@ def _write_records(book: Book, steps: Sequence[Step]) -> Settled:
                 done.records += _write_together(book, writing)
         except (IntegrityError, DataError):
             done.add(_write_one_by_one(book, writing))
+        if done.records:
+            note_progress(row)
     return done
 
 
@@ -162,7 +165,12 @@ def _write_items(book: Book, gateway: Activities, steps: Sequence[Step]) -> Sett
     creating = [(step, step.create_item) for step in steps if step.create_item]
     if creating:
         created = gateway.create(book.kind, [item for _, item in creating])
-        done.add(_keep(book, [step for step, _ in creating], created))
+        attempts = [step for step, _ in creating]
+        try:
+            done.add(_keep(book, attempts, created))
+        except ClaimLost:
+            take_back(book, gateway, attempts, created)
+            raise
     changing = [(step, step.change_item) for step in steps if step.change_item]
     if changing:
         changed = gateway.update(book.kind, [change for _, change in changing])
@@ -180,7 +188,7 @@ def _keep(
     done = Settled()
     stops: Fault | None = None
     answered: list[tuple[Step, Written | Gone]] = []
-    with fenced(book.claim):
+    with fenced(book.claim) as row:
         for step, answer in zip(steps, answers, strict=True):
             if not isinstance(answer, NotWritten):
                 answered.append((step, answer))
@@ -191,6 +199,8 @@ def _keep(
             else:
                 stops = answer.fault
         done.items += _keep_together(book, answered)
+        if done.items:
+            note_progress(row)
     if stops is not None:
         raise FaultError(stops)
     return done
