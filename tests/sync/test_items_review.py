@@ -1,29 +1,45 @@
 """What a review found in keeping appointments, contacts and tasks in step."""
 
+import contextlib
 import dataclasses
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
+from django.db import DatabaseError, connection
 from django.db.models.functions import Now
 
 from syncservice.alerts import alerts
 from syncservice.alerts.models import Alert
-from syncservice.crm.models import Appointment, AppointmentParty, Contact, Task
+from syncservice.crm.models import (
+    Appointment,
+    AppointmentParty,
+    AttachmentContent,
+    Contact,
+    SyncFilter,
+    Task,
+)
+from syncservice.domain.faults import Patience
 from syncservice.domain.item_values import ItemKind
 from syncservice.domain.recurrence import Pattern, Recurrence
-from syncservice.mailboxes import directions, schedule
+from syncservice.mailboxes import administration, directions, schedule
 from syncservice.mailboxes.models import (
     Direction,
     ItemConflict,
     ItemLink,
     ItemProgress,
     JournalEntry,
-    MailboxMapping,
+    Lane,
+    Mailbox,
     Organisation,
+    Schedule,
 )
+from syncservice.sync import outcome
+from syncservice.sync.appointment_records import AppointmentRecords
 from syncservice.sync.items import first
+from syncservice.sync.visit import Outcome
 from tests.contracts import activity_worlds
 from tests.memory_activities import MemoryActivities, MemoryExchange, What
 from tests.sync.synced_items import TRACKED, Person, person
@@ -165,6 +181,85 @@ def test_what_somebody_said_no_to_does_not_come_back_to_the_mailbox(ann):
     assert len(ann.items(TASK)) == 5
 
 
+def test_an_item_that_is_made_anew_is_not_taken_for_a_removed_one(ann, bob):
+    """The unlinked copy was deleted; that is forgotten when the record gets another one."""
+    call = task(ann)
+    ann.visit()
+    Task.objects.filter(pk=call.pk).update(owner=bob.user)
+    ann.visit()
+    ann.outlook.remove(ann.items(TASK)[0].item_id)
+    ann.visit()
+    Task.objects.filter(pk=call.pk).update(owner=ann.user)
+    ann.visit()
+    assert len(ann.items(TASK)) == 1
+    Task.objects.filter(pk=call.pk).update(subject="Call Kim today")
+    ann.visit()
+    assert Task.objects.filter(pk=call.pk).exists()
+    assert ann.items(TASK)[0].values["subject"] == "Call Kim today"
+
+
+def test_attachments_of_the_crm_are_not_deleted_since_exchange_reads_none(ann):  # F191
+    """What the Exchange gateway reads of attachments is always nothing, whatever was written."""
+    Organisation.objects.update_or_create(pk=1, defaults={"synchronizes_attachments": True})
+    record = appointment(ann)
+    body = AttachmentContent.objects.create(digest="0" * 64, content=b"x")
+    record.attachments.create(body=body, filename="a.txt", content_type="text/plain", size=1)
+    ann.visit()
+    (item,) = ann.items(APPOINTMENT)
+    item.values["attachments"] = []
+    ann.outlook.edit(item.item_id, location="Room 1")
+    ann.visit()
+    assert record.attachments.exists()
+
+
+def test_a_past_occurrence_that_is_deleted_in_outlook_stays_in_the_crm(ann):  # 3H
+    start = datetime.now(UTC).replace(hour=9, minute=0, second=0, microsecond=0)
+    start -= timedelta(days=14)
+    value = Recurrence(
+        pattern=Pattern.DAILY, interval=1, starts_on=start.date(), count=60
+    ).as_value()
+    end = start + timedelta(hours=1)
+    fields = {"starts_at": start, "ends_at": end, "recurrence": value, "time_zone": "UTC"}
+    record = appointment(ann, **fields)
+    ann.visit()
+    day = (start + timedelta(days=2)).date().isoformat()
+    ann.outlook.edit(ann.items(APPOINTMENT)[0].item_id, **{f"occurrence:{day}": "deleted"})
+    ann.visit()
+    record.refresh_from_db()
+    assert record.occurrences == {}
+
+
+def test_a_meeting_is_not_off_because_one_of_its_attendees_was_taken_off_it(ann, bob):
+    uid, invited = uuid4().hex, [who("ann@example.test"), who("bob@example.test")]
+    meeting = {"subject": "Plans", "time": time_of(SOON), "organizer": who("cas@elsewhere.test")}
+    for one in (ann, bob):
+        one.outlook.store(
+            APPOINTMENT,
+            {**meeting, "required": invited},
+            uid=uid,
+            is_organizer=False,
+            categories=(TRACKED,),
+        )
+        one.visit()
+    (item,) = bob.items(APPOINTMENT)
+    item.is_cancelled = True
+    bob.outlook.change(item, {"show_as": "free"})
+    bob.visit()
+    assert Appointment.objects.get().state != Appointment.State.CANCELED
+
+
+def test_an_attendee_may_not_track_a_meeting_where_the_organisation_does_not_let_him(ann):  # F207
+    Organisation.objects.update_or_create(pk=1, defaults={"tracks_from_non_organizer": False})
+    ann.outlook.store(
+        APPOINTMENT,
+        {"subject": "Plans", "time": time_of(SOON), "organizer": who("cas@elsewhere.test")},
+        is_organizer=False,
+        categories=(TRACKED,),
+    )
+    ann.visit()
+    assert not Appointment.objects.exists()
+
+
 # Mail
 
 
@@ -228,6 +323,18 @@ def test_a_past_occurrence_of_a_running_series_tells_nobody(ann, exchange):  # 3
     record.save()
     ann.visit()
     assert mail(exchange) == []
+
+
+def test_a_filter_that_is_switched_on_later_sends_no_mass_of_invitations_unasked(ann, exchange):
+    filters = SyncFilter.objects.filter(user=ann.user, entity="appointment")
+    filters.update(is_active=False)
+    for number in range(60):
+        at = SOON + timedelta(days=number)
+        appointment(ann, "kim@customer.test", starts_at=at, ends_at=at + timedelta(hours=1))
+    ann.visit()
+    filters.update(is_active=True)
+    ann.visit()
+    assert len(mail(exchange)) <= 50
 
 
 # Lost edits
@@ -360,6 +467,28 @@ def test_an_organizer_is_known_by_what_the_server_says(ann):
 # What waits for ever
 
 
+def test_who_waits_gets_a_copy_when_the_organizers_calendar_is_not_begun_with(ann, bob):
+    ItemProgress.objects.create(mailbox=ann.mailbox, kind=APPOINTMENT, first=First.DECLINED)
+    appointment(ann, bob)
+    for one in (ann, bob, ann, bob):
+        one.visit()
+    assert len(bob.items(APPOINTMENT)) == 1
+
+
+def test_an_organizer_whose_address_changed_still_invites(ann, exchange):
+    record = appointment(ann, "kim@customer.test")
+    ann.visit()
+    exchange.messages.clear()
+    new = "ann.new@example.test"
+    type(ann.user).objects.filter(pk=ann.user.pk).update(email=new)
+    Mailbox.objects.filter(pk=ann.mailbox.pk).update(email_address=new)
+    ann.mailbox.refresh_from_db()
+    ann.outlook.address = new
+    record.parties.create(participation=Party.REQUIRED, address="cas@customer.test")
+    ann.visit()
+    assert mail(exchange) == [(What.INVITATION, ("cas@customer.test",))]
+
+
 def test_a_task_that_no_longer_recurs_is_kept_in_step_again(ann):
     item_id = ann.outlook.add(TASK, subject="Call Kim", categories=(TRACKED,))
     ann.visit()
@@ -457,19 +586,29 @@ def test_a_plain_copy_goes_when_the_invitation_came_before_its_uid_was_known(ann
 # Privacy
 
 
-def test_a_mailbox_that_another_user_takes_over_gets_nothing_of_its_former_owner(ann, bob):
-    kim = contact(ann)
+@pytest.mark.parametrize("is_tracked", [True, False])
+def test_who_takes_a_mailbox_over_gets_no_later_changes_of_its_former_owners_records(
+    ann, bob, is_tracked
+):
+    if is_tracked:
+        full_name = {"first": "Kim", "middle": "", "last": "Karst"}
+        ann.outlook.add(CONTACT, full_name=full_name, categories=(TRACKED,))
+    else:
+        contact(ann)
     ann.visit()
-    MailboxMapping.objects.filter(mailbox=bob.mailbox, ended_at=None).update(
-        ended_at=datetime.now(UTC)
-    )
-    MailboxMapping.objects.filter(mailbox=ann.mailbox, ended_at=None).update(user=bob.user)
-    schedule.begin_anew([ann.mailbox.pk])
-    ann.visit()
-    kim.job_title = "of nobody's concern"
-    kim.save()
+    administration.map_mailbox(ann.mailbox, bob.user, take_over=True)
+    directions.enable([ann.mailbox.pk], [Direction.Kind.ACT], "tests")
+    schedule.plan([ann.mailbox.pk])
+    Contact.objects.update(job_title="of nobody's concern")
     ann.visit()
     assert ann.items(CONTACT)[0].values["job_title"] == ""
+
+
+def test_the_journal_of_a_former_owner_is_not_the_new_ones(ann, bob):
+    contact(ann, "Secret")
+    ann.visit()
+    administration.map_mailbox(ann.mailbox, bob.user, take_over=True)
+    assert not JournalEntry.objects.filter(mailbox=ann.mailbox).exists()
 
 
 # Crashes of a visit
@@ -502,6 +641,67 @@ def test_an_item_that_is_listed_on_two_pages_at_the_beginning_is_one(ann, monkey
     ann.visit()
     ann.visit()
     assert Task.objects.get().description == "at noon"
+
+
+def test_two_lanes_that_write_the_same_meetings_do_not_wait_in_a_circle(ann, bob, monkeypatch):
+    """Each has written one record, and then wants that of the other."""
+    invited = [who("ann@example.test"), who("bob@example.test")]
+    uids = {subject: uuid4().hex for subject in ("first", "second")}
+    for one in (ann, bob):
+        for subject, uid in uids.items():
+            meeting = {"subject": subject, "organizer": who("cas@elsewhere.test")}
+            one.outlook.store(
+                APPOINTMENT,
+                {**meeting, "required": invited, "time": time_of(SOON), "show_as": "free"},
+                uid=uid,
+                is_organizer=False,
+                categories=(TRACKED,),
+            )
+    for one in (ann, bob, ann, bob, ann, bob):
+        one.visit()
+    for one, order in ((ann, ("first", "second")), (bob, ("second", "first"))):
+        for subject in order:
+            item = one.outlook.of_uid(uids[subject])
+            one.outlook.change(item, {"location": f"said by {one.user}"})
+    apply, barrier, faults = AppointmentRecords.apply, threading.Barrier(2, timeout=10), []
+    met = threading.local()
+
+    def applying(self, *arguments) -> None:
+        apply(self, *arguments)
+        if not getattr(met, "already", False):
+            met.already = True
+            with contextlib.suppress(threading.BrokenBarrierError):
+                barrier.wait()
+
+    def visit(one: Person) -> None:
+        try:
+            one.visit()
+        except DatabaseError as error:
+            faults.append(error)
+            barrier.abort()
+        finally:
+            connection.close()
+
+    monkeypatch.setattr(AppointmentRecords, "apply", applying)
+    threads = [threading.Thread(target=visit, args=(one,)) for one in (ann, bob)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+
+
+def test_a_push_puts_the_visit_off_by_nothing(ann):
+    """The rest that is given back was counted before the push, and begins after it."""
+    ann.visit()
+    row = Schedule.objects.get(mailbox=ann.mailbox, lane=Lane.ACT)
+    Schedule.objects.filter(pk=row.pk).update(push_due_at=Now())
+    begun, rest = schedule.begin_push(timedelta(minutes=5))
+    patience = Patience(
+        attempts=10, retry=timedelta(minutes=5), longest=timedelta(hours=1), heals=True
+    )
+    outcome.record_push(begun.claim, Outcome(), begun.health, rest, "here", patience)
+    assert Schedule.objects.get(pk=row.pk).due_at <= row.due_at
 
 
 # Exchange itself
