@@ -15,6 +15,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from syncservice.crm.models import Queue, User
+from syncservice.domain.item_values import ItemKind
 from syncservice.domain.sending import State
 from syncservice.mailboxes import audit, directions, rules, schedule
 from syncservice.mailboxes.models import (
@@ -22,12 +23,14 @@ from syncservice.mailboxes.models import (
     Direction,
     Discovery,
     EmailServerProfile,
+    FolderCursor,
     IncomingMethod,
     Mailbox,
     MailboxMapping,
     Organisation,
     OutgoingEmail,
     OutgoingMethod,
+    SeenAppointment,
 )
 from syncservice.mailboxes.signals import mailbox_taken_over
 
@@ -290,6 +293,8 @@ def _end_synchronization(mailbox: Mailbox, *, forget: bool) -> None:
         mailbox.tracking_folders.all().delete()
         for rows in (mailbox.item_links, mailbox.item_progress, mailbox.journal):
             rows.all().delete()  # they tell of the former owner's appointments, contacts and tasks
+        SeenAppointment.objects.filter(mailbox=mailbox).delete()
+        FolderCursor.objects.filter(mailbox=mailbox, folder__in=list(ItemKind)).delete()
 
 
 def provide_mailbox(owner: Owner) -> Mailbox:

@@ -36,6 +36,22 @@ class KindRecords(Generic[Row]):
         rows = self._rows().filter(**{f"{self.KEY}__in": list(keys)})
         return {getattr(row, self.KEY): row for row in rows}
 
+    def existing(self, keys: Iterable[UUID]) -> set[UUID]:
+        """Tell which of these records are there."""
+        rows = self._rows().filter(**{f"{self.KEY}__in": list(keys)})
+        return set(rows.values_list(self.KEY, flat=True))
+
+    def locked(self, records: Iterable[Row]) -> set[UUID]:
+        """Lock records until the transaction ends; return the keys of those still as they were.
+
+        Always in one order, so that two visits don't wait for each other.
+        """
+        known = {getattr(row, self.KEY): self.changed_at(row) for row in records}
+        rows = self._rows().prefetch_related(None).filter(**{f"{self.KEY}__in": list(known)})
+        there = rows.order_by(self.KEY).select_for_update(no_key=True, of=["self"])
+        found = there.values_list(self.KEY, "changed_at")
+        return {key for key, changed_at in found if known[key] == changed_at}
+
     def delete(self, record: Row) -> None:
         record.delete()
 

@@ -98,7 +98,7 @@ class History:
         self._tick(timedelta(0))
         for name in ("ann", "bob"):
             self.people.append(person(self.exchange, f"{name}{self.seed}@example.test"))
-        for _ in range(self.random.randint(10, 30)):
+        for _ in range(self.random.randint(15, 40)):
             action = self.random.choice(self._actions())
             self.steps.append(action.__name__.strip("_"))
             action()
@@ -107,7 +107,8 @@ class History:
         self.check()
 
     def _actions(self) -> list[Callable[[], None]]:
-        often = [self._visit] * 6 + [self._kill_visit] * 3 + [self._push] * 2
+        often = [self._visit] * 6 + [self._kill_visit] * 6 + [self._push] * 2
+        often += [self._visit_meanwhile] * 4
         return [
             *often,
             *[self._add_record] * 4,
@@ -397,6 +398,15 @@ class History:
         self._tick()
         self._person().visit()
 
+    def _visit_meanwhile(self) -> None:
+        """Somebody works on while a visit is between two requests."""
+        self._tick()
+        works = [self._edit_record, self._edit_item, self._delete_item, self._delete_record]
+        self._person().visit(
+            meanwhile=self.random.choice([*works[:2] * 3, *works]),
+            at_request=self.random.randint(1, 6),
+        )
+
     def _push(self) -> None:
         schedule.route_changes()
         self._person().visit(only_push=True)
@@ -406,7 +416,7 @@ class History:
         self._tick()
         owner = self._person()
         if self.random.random() < 0.5:
-            place = self.exchange.writes + self.random.randint(1, 4)
+            place = self.exchange.writes + self.random.choice([1, 1, 2, 3])
             self.exchange.killed_at.add((place, self.random.choice(list(When))))
             with self._killed():
                 owner.visit()

@@ -1,5 +1,6 @@
 """A mailbox in memory whose appointments, contacts and tasks are kept in step, for tests."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -38,6 +39,19 @@ TRACKED = "Tracked to CRM"
 
 
 @dataclass
+class Meanwhile(MemoryActivities):
+    """A conversation during which something else happens."""
+
+    meanwhile: Callable[[], None] | None = None
+    at_request: int = 1
+
+    def _ask(self, is_needed: bool = True) -> None:
+        super()._ask(is_needed)
+        if is_needed and self.meanwhile is not None and self.requests == self.at_request:
+            self.meanwhile()
+
+
+@dataclass
 class Person:
     """A user whose mailbox is kept in step."""
 
@@ -46,10 +60,25 @@ class Person:
     outlook: MemoryMailbox
     gateways: list[MemoryActivities] = field(default_factory=list)
 
-    def visit(self, *, only_push: bool = False, budget: Budget = BUDGET) -> Outcome:
-        """Make a visit, as a worker would; its claim ends with it."""
+    def visit(
+        self,
+        *,
+        only_push: bool = False,
+        budget: Budget = BUDGET,
+        meanwhile: Callable[[], None] | None = None,
+        at_request: int = 1,
+    ) -> Outcome:
+        """Make a visit, as a worker would; its claim ends with it.
+
+        `meanwhile` happens while the mailbox answers the request of that number.
+        """
         claim = self.claim()
-        gateway = MemoryActivities(self.outlook, Organisation.current().allowed_item_files)
+        gateway = Meanwhile(
+            self.outlook,
+            Organisation.current().allowed_item_files,
+            meanwhile=meanwhile,
+            at_request=at_request,
+        )
         self.gateways.append(gateway)
         clock = self.outlook.exchange
         outcome = visit_items(

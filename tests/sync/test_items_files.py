@@ -272,6 +272,26 @@ def test_an_item_that_was_changed_meanwhile_gets_its_files_once_it_is_read_again
     assert is_quiet(ann)
 
 
+@pytest.mark.parametrize("at_request", range(1, 6))
+def test_a_file_that_a_person_replaces_during_a_visit_is_replaced(files_travel, ann, at_request):
+    item_id = ann.outlook.add(
+        ItemKind.APPOINTMENT, subject="Plan", time=TIME, categories=(TRACKED,)
+    )
+    ann.visit()
+    record = Appointment.objects.get()
+    ann.outlook.attach(item_id, "a", b"early")
+    ann.outlook.edit(item_id, location="Garden")
+
+    def replace() -> None:
+        ann.outlook.detach(item_id, "a")
+        ann.outlook.attach(item_id, "a", b"late")
+
+    ann.visit(meanwhile=replace, at_request=at_request)
+    ann.visit()
+    assert in_crm(record) == in_outlook(ann) == {"a": b"late"}
+    assert is_quiet(ann)
+
+
 def test_undoing_brings_files_back(files_travel, ann):
     record = record_of(ann, "a", "b")
     ann.visit()

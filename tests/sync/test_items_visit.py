@@ -426,6 +426,32 @@ def test_an_item_that_changes_under_our_hands_is_merged_anew(ann, monkeypatch):
     assert kim.mobile_phone == "06-1"
 
 
+def test_who_saves_while_a_visit_writes_the_same_value_loses_nothing(ann):
+    kim = contact(ann)
+    ann.visit()
+    (item,) = ann.items(CONTACT)
+    ann.outlook.exchange.now = datetime.now(UTC) - timedelta(hours=1)
+    ann.outlook.edit(item.item_id, job_title="Butcher")
+
+    def save() -> None:
+        Contact.objects.filter(pk=kim.pk).update(job_title="Baker")
+
+    ann.visit(meanwhile=save, at_request=2)  # its item is read; the record was
+    ann.visit()
+    kim.refresh_from_db()
+    assert kim.job_title == ann.items(CONTACT)[0].values["job_title"] == "Baker"
+    assert ItemConflict.objects.get().exchange == "Butcher"
+
+
+def test_what_is_deleted_while_a_visit_looks_at_it_goes_by_the_rules(ann):
+    call = task(ann)
+    ann.visit()
+    ann.outlook.edit(ann.items(TASK)[0].item_id, notes="at noon")
+    ann.visit(meanwhile=call.delete, at_request=4)
+    ann.visit()
+    assert not ann.items(TASK)
+
+
 # The first synchronization
 
 

@@ -25,9 +25,18 @@ class Records(Protocol):
 
     def load(self, keys: Iterable[UUID]) -> dict[UUID, Any]: ...
 
+    def existing(self, keys: Iterable[UUID]) -> set[UUID]:
+        """Tell which of these records are there."""
+
+    def locked(self, records: Iterable[Any]) -> set[UUID]:
+        """Lock loaded records; return the keys of those that nobody has changed since."""
+
     def values(self, record: Any, user: User) -> Values: ...
 
     def create(self, values: Values, user: User, key: UUID) -> Any: ...
+
+    def create_all(self, items: Sequence[tuple[Values, UUID]], user: User) -> list[Any]:
+        """Make records of items, in their order."""
 
     def apply(self, record: Any, values: Values, user: User) -> None: ...
 
@@ -36,8 +45,8 @@ class Records(Protocol):
     def cancel(self, record: Any) -> None:
         """Mark an appointment canceled; of other kinds, nothing is called off."""
 
-    def learn_uid(self, record: Any, uid: str) -> None:
-        """Let an appointment know how Exchange calls it in all calendars."""
+    def learn_uids(self, learning: Sequence[tuple[Any, str]]) -> None:
+        """Let appointments know how Exchange calls them in all calendars."""
 
     def record_type(self, record: Any) -> str:
         """Name it as `domain.field_map` does."""

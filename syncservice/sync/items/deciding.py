@@ -43,6 +43,7 @@ from syncservice.servers.gateway import (
 )
 from syncservice.sync.items import files
 from syncservice.sync.items.book import Book
+from syncservice.sync.items.overlaps import overlapping
 from syncservice.sync.items.steps import Step
 
 State = ItemLink.State
@@ -67,6 +68,7 @@ class Decider:
         self._sights = self._sights_of(links)
         self._made = self._made_before(links)
         items = self._read(links)
+        self._look_at_wanted(links, items)
         return [self._step(link, records.get(link.key), items.get(link.item_id)) for link in links]
 
     # What is asked for once
@@ -123,11 +125,30 @@ class Decider:
             item_id: found.get(item_id) or NotRead(item_id, _NOT_ANSWERED) for item_id in wanted
         }
 
+    def _look_at_wanted(
+        self, links: Sequence[ItemLink], answers: Mapping[str, Item | NotRead | Gone]
+    ) -> None:
+        """Find what the appointments that are to become records may be already, and overlap."""
+        wanted = [
+            answer
+            for link in links
+            if link.state == State.WANTED and isinstance(answer := answers.get(link.item_id), Item)
+        ]
+        self._overlapping = overlapping(self._book, wanted)
+        self._meetings: dict[str, UUID] = {}
+        self._linked_meetings: set[UUID] = set()
+        uids = {item.uid for item in wanted} - {""}
+        if self._book.kind is ItemKind.APPOINTMENT and uids:
+            self._meetings = dict(Appointment.objects.filter(uid__in=uids).values_list("uid", "pk"))
+        if self._meetings:
+            linked = self._book.links.filter(key__in=self._meetings.values())
+            self._linked_meetings = set(linked.values_list("key", flat=True))
+
     # One link
 
     def _step(self, link: ItemLink, record: Any, answer: Item | NotRead | Gone | None) -> Step:
         if link.question and link.answer is None:  # whatever made it due: somebody is asked
-            return Step(link=link, then={"due_at": None})
+            return Step(link=link, then={"due_at": None, "question": link.question})
         if isinstance(answer, NotRead):
             return Step(link=link, fault=answer.fault)
         if isinstance(answer, Gone):  # whether many are is asked before anything follows from it
@@ -141,6 +162,8 @@ class Decider:
                 return self._removed(link, record)
             if link.is_undone:
                 return self._undone(link)
+            if record is None and link.deleted_record is None:
+                return Step(link=link, then={"due_at": None})  # its deletion is noticed next
             if record is None:
                 return self._record_deleted(link)
             return self._linked(link, record, answer)
@@ -150,12 +173,12 @@ class Decider:
         """A tracked item becomes a record, or turns out to be one already."""
         if item.unsupported or item.is_cancelled:
             return Step(link=link, then=_refused(item.unsupported or "cancelled"))
-        known = self._record_of(item.uid)
+        known = self._meetings.get(item.uid)
         if known is not None:
-            if self._book.links.filter(key=known).exists():
+            if known in self._linked_meetings:
                 return Step(link=link, drops_link=True)  # a second copy of the same meeting
             return Step(link=link, then={"key": known, "state": State.LINKED, "due_at": Now()})
-        if not link.question and self._conflicts(item.values):
+        if not link.question and item.item_id in self._overlapping:
             return Step(
                 link=link,
                 then={"question": ItemLink.Question.SCHEDULING_CONFLICT, "due_at": None},
@@ -173,30 +196,6 @@ class Decider:
         self._mark(step, item, item.values)
         step.finally_ |= {"change_key": item.change_key, "seen_key": item.change_key}
         return step
-
-    def _record_of(self, uid: str) -> UUID | None:
-        if self._book.kind is not ItemKind.APPOINTMENT or not uid:
-            return None
-        return Appointment.objects.filter(uid=uid).values_list("pk", flat=True).first()
-
-    def _conflicts(self, values: Values) -> bool:
-        """Whether an appointment overlaps another one of the user's in the CRM (3H)."""
-        book = self._book
-        if (
-            book.kind is not ItemKind.APPOINTMENT
-            or not book.organisation.checks_scheduling_conflicts
-            or values["show_as"] == "free"
-            or values["recurrence"] is not None
-            or not values["time"]
-        ):
-            return False
-        taken = Appointment.objects.filter(
-            starts_at__lt=values["time"]["end"],
-            ends_at__gt=values["time"]["start"],
-            recurrence__isnull=True,
-            status__in=(Appointment.Status.BUSY, Appointment.Status.OUT_OF_OFFICE),
-        )
-        return bool(taken.filter(parties__user=book.user).exists())
 
     def _creating(self, link: ItemLink, record: Any) -> Step:
         made = self._made.get(link.key)
@@ -288,6 +287,10 @@ class Decider:
         exchange: Values,
         facts: Meeting | None,
     ) -> Step:
+        if base is None and item is not None and self._is_called_already(item, facts):
+            # All that Exchange says is news; files that it doesn't speak of are none.
+            known = {name: value for name, value in values.items() if name != FILES}
+            base = Base(known, known)
         merged = merge(
             base,
             files.kept(values, self._allowed_files),
@@ -308,8 +311,6 @@ class Decider:
         if item is not None:
             step.finally_ = {"change_key": item.change_key, "uid": item.uid or link.uid}
             step.finally_ |= {"seen_key": item.change_key, "subject": subject_of(whole)}
-            if facts is not None and facts.role is not Role.OWN_COPY and not record.uid:
-                step.uid = item.uid
         if FILES in changed:
             step.attach = files.without(changed[FILES], exchange[FILES])
             step.detach = files.without(exchange[FILES], changed[FILES])
@@ -323,9 +324,21 @@ class Decider:
                 whole=whole,
                 invitations=self._invitations(Action.UPDATE, facts, changed),
             )
+        if facts is not None and facts.role is not Role.OWN_COPY and not record.uid:
+            step.uid = item.uid if item is not None else link.uid
+            step.learns_uid = not step.uid and facts.has_attendees
         if item is not None and not link.is_marked:
             self._mark(step, item, whole)
         return step
+
+    def _is_called_already(self, item: Item, facts: Meeting | None) -> bool:
+        """Whether its organizer called the meeting in Outlook: that copy counts (3K).
+
+        What a record lacks or has besides is no reason to tell all attendees of a change. One that
+        bears a key of ours was made of a record, which may have changed since.
+        """
+        is_organizers = facts is not None and facts.role is Role.ORGANIZER
+        return is_organizers and not item.record_key and _has_attendees(item.values)
 
     def _mark(self, step: Step, item: Item, whole: Values) -> None:
         """Put our key and category on the item: so it is known again, and people see it."""
@@ -400,7 +413,7 @@ class Decider:
 
     def _deletes_item(self, link: ItemLink, exchange: Values) -> CrmDeletion:
         left = link.deleted_record
-        if left is None or not exchange:
+        if not left or not exchange:
             return CrmDeletion.UNLINK  # nobody knows what it was
         if self._book.kind is ItemKind.CONTACT:
             leaves = item_deletion.contact_leaves_exchange(

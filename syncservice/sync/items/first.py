@@ -45,6 +45,7 @@ class Survey:
     wanted: list[ListedItem] = field(default_factory=list)  # become records
     creations: list[UUID] = field(default_factory=list)  # records that become items
     selected: set[UUID] = field(default_factory=set)
+    formers: int = 0  # items that are records of the mailbox's former owner
     counts: FirstSync = field(default_factory=FirstSync)
 
 
@@ -55,9 +56,9 @@ def begin(book: Book, gateway: Activities, progress: ItemProgress, now: datetime
     survey = look(book, gateway, now)
     reason = ""
     if progress.first == First.NEW:
-        reason = guard.first_synchronization(
-            survey.counts, most=book.organisation.asks_above_creations
-        )
+        most = book.organisation.asks_above_creations
+        reasons = [_about_formers(survey), guard.first_synchronization(survey.counts, most=most)]
+        reason = "; ".join(filter(None, reasons))
     plan = survey.counts.as_plan() | {"reason": reason}
     with fenced(book.claim):
         rows = ItemProgress.objects.filter(pk=progress.pk)
@@ -101,8 +102,26 @@ def look(book: Book, gateway: Activities, now: datetime) -> Survey:
         if item.item_id not in survey.pairs and book.is_tracked(item.categories)
     ]
     survey.creations = sorted(survey.selected - paired - linked)
+    survey.formers = _formers(book, survey)
     survey.counts = _counted(book, gateway, survey, len(items), now)
     return survey
+
+
+def _formers(book: Book, survey: Survey) -> int:
+    """Count the items that bear our keys because a former owner had them in step (F214)."""
+    if not book.mailbox.mappings.exclude(user=book.user).exists():
+        return 0
+    keys = {book.key_of(item.record_key) for item in survey.items}
+    return len(keys.intersection(survey.pairs.values()) - survey.selected)
+
+
+def _about_formers(survey: Survey) -> str:
+    if not survey.formers:
+        return ""
+    return (
+        f"{survey.formers} items are records of the mailbox's former owner, and would be kept in"
+        " step for the new one"
+    )
 
 
 def _hint(book: Book, item: ListedItem) -> Hint[str]:
