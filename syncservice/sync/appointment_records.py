@@ -104,10 +104,11 @@ class AppointmentRecords(KindRecords[Appointment]):
         """Look up whose the addresses of many appointments are, all at once."""
         self._addresses.prepare(address for one in values for address in attendees.of(one))
 
-    def learn_uid(self, record: Appointment, uid: str) -> None:
-        """Let an appointment know how Exchange calls it in all calendars."""
-        record.uid = uid
-        record.save(update_fields=["uid"])
+    def learn_uids(self, learning: Sequence[tuple[Appointment, str]]) -> None:
+        """Let appointments know how Exchange calls them in all calendars."""
+        for record, uid in learning:
+            record.uid = uid
+        Appointment.objects.bulk_update([record for record, _ in learning], ["uid"])
 
     def cancel(self, record: Appointment) -> None:
         """Call an appointment off."""

@@ -35,6 +35,9 @@ class Records(Protocol):
 
     def create(self, values: Values, user: User, key: UUID) -> Any: ...
 
+    def create_all(self, items: Sequence[tuple[Values, UUID]], user: User) -> list[Any]:
+        """Make records of items, in their order."""
+
     def apply(self, record: Any, values: Values, user: User) -> None: ...
 
     def delete(self, record: Any) -> None: ...
@@ -42,8 +45,8 @@ class Records(Protocol):
     def cancel(self, record: Any) -> None:
         """Mark an appointment canceled; of other kinds, nothing is called off."""
 
-    def learn_uid(self, record: Any, uid: str) -> None:
-        """Let an appointment know how Exchange calls it in all calendars."""
+    def learn_uids(self, learning: Sequence[tuple[Any, str]]) -> None:
+        """Let appointments know how Exchange calls them in all calendars."""
 
     def record_type(self, record: Any) -> str:
         """Name it as `domain.field_map` does."""

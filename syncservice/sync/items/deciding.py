@@ -42,6 +42,7 @@ from syncservice.servers.gateway import (
     NotRead,
 )
 from syncservice.sync.items.book import Book
+from syncservice.sync.items.overlaps import overlapping
 from syncservice.sync.items.steps import Step
 
 State = ItemLink.State
@@ -65,6 +66,7 @@ class Decider:
         self._sights = self._sights_of(links)
         self._made = self._made_before(links)
         items = self._read(links)
+        self._look_at_wanted(links, items)
         return [self._step(link, records.get(link.key), items.get(link.item_id)) for link in links]
 
     # What is asked for once
@@ -121,6 +123,25 @@ class Decider:
             item_id: found.get(item_id) or NotRead(item_id, _NOT_ANSWERED) for item_id in wanted
         }
 
+    def _look_at_wanted(
+        self, links: Sequence[ItemLink], answers: Mapping[str, Item | NotRead | Gone]
+    ) -> None:
+        """Find what the appointments that are to become records may be already, and overlap."""
+        wanted = [
+            answer
+            for link in links
+            if link.state == State.WANTED and isinstance(answer := answers.get(link.item_id), Item)
+        ]
+        self._overlapping = overlapping(self._book, wanted)
+        self._meetings: dict[str, UUID] = {}
+        self._linked_meetings: set[UUID] = set()
+        uids = {item.uid for item in wanted} - {""}
+        if self._book.kind is ItemKind.APPOINTMENT and uids:
+            self._meetings = dict(Appointment.objects.filter(uid__in=uids).values_list("uid", "pk"))
+        if self._meetings:
+            linked = self._book.links.filter(key__in=self._meetings.values())
+            self._linked_meetings = set(linked.values_list("key", flat=True))
+
     # One link
 
     def _step(self, link: ItemLink, record: Any, answer: Item | NotRead | Gone | None) -> Step:
@@ -150,12 +171,12 @@ class Decider:
         """A tracked item becomes a record, or turns out to be one already."""
         if item.unsupported or item.is_cancelled:
             return Step(link=link, then=_refused(item.unsupported or "cancelled"))
-        known = self._record_of(item.uid)
+        known = self._meetings.get(item.uid)
         if known is not None:
-            if self._book.links.filter(key=known).exists():
+            if known in self._linked_meetings:
                 return Step(link=link, drops_link=True)  # a second copy of the same meeting
             return Step(link=link, then={"key": known, "state": State.LINKED, "due_at": Now()})
-        if not link.question and self._conflicts(item.values):
+        if not link.question and item.item_id in self._overlapping:
             return Step(
                 link=link,
                 then={"question": ItemLink.Question.SCHEDULING_CONFLICT, "due_at": None},
@@ -173,30 +194,6 @@ class Decider:
         self._mark(step, item, item.values)
         step.finally_ |= {"change_key": item.change_key, "seen_key": item.change_key}
         return step
-
-    def _record_of(self, uid: str) -> UUID | None:
-        if self._book.kind is not ItemKind.APPOINTMENT or not uid:
-            return None
-        return Appointment.objects.filter(uid=uid).values_list("pk", flat=True).first()
-
-    def _conflicts(self, values: Values) -> bool:
-        """Whether an appointment overlaps another one of the user's in the CRM (3H)."""
-        book = self._book
-        if (
-            book.kind is not ItemKind.APPOINTMENT
-            or not book.organisation.checks_scheduling_conflicts
-            or values["show_as"] == "free"
-            or values["recurrence"] is not None
-            or not values["time"]
-        ):
-            return False
-        taken = Appointment.objects.filter(
-            starts_at__lt=values["time"]["end"],
-            ends_at__gt=values["time"]["start"],
-            recurrence__isnull=True,
-            status__in=(Appointment.Status.BUSY, Appointment.Status.OUT_OF_OFFICE),
-        )
-        return bool(taken.filter(parties__user=book.user).exists())
 
     def _creating(self, link: ItemLink, record: Any) -> Step:
         made = self._made.get(link.key)

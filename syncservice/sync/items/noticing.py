@@ -20,6 +20,7 @@ from syncservice.mailboxes.models import (
 from syncservice.mailboxes.schedule import fenced, note_progress
 from syncservice.servers.gateway import Activities, Deletion, Gone, ItemPage, ListedItem
 from syncservice.sync.items.book import Book
+from syncservice.sync.items.link_writing import write_links
 
 State = ItemLink.State
 #: Changes of the CRM that are looked at in one transaction.
@@ -53,12 +54,16 @@ def notice_items(book: Book, gateway: Activities, page: ItemPage) -> None:
     kin = _kin(book, strangers)
     moved = _moved(book, gateway, page, kin)
     with fenced(book.claim) as row:
-        for item in page.items:
-            link = known.get(item.item_id)
-            if link is not None:
-                _notice_known(book, item, link)
-            else:
-                _notice_stranger(book, item, kin.get(item.item_id), moved)
+        write_links(
+            book,
+            [
+                (known[item.item_id], _news_of(book, item, known[item.item_id]))
+                for item in page.items
+                if item.item_id in known
+            ],
+        )
+        found = [_notice_stranger(book, item, kin.get(item.item_id), moved) for item in strangers]
+        ItemLink.objects.bulk_create(filter(None, found))
         _notice_removed(book.links.filter(item_id__in=page.removed))
         if page.is_last:
             unlisted = book.links.filter(is_unlisted=True)
@@ -84,8 +89,11 @@ def move_cursor(book: Book, position: str) -> None:
     )
 
 
-def _notice_known(book: Book, item: ListedItem, link: ItemLink) -> None:
-    """An item of ours changed, or its change is our own (DESIGN invariant 10)."""
+def _news_of(book: Book, item: ListedItem, link: ItemLink) -> dict[str, Any]:
+    """Return what the link of an item that changed gets; if the change was our own, nothing is due.
+
+    See DESIGN invariant 10.
+    """
     fields: dict[str, Any] = {"seen_key": item.change_key, "uid": item.uid or link.uid}
     fields["is_unlisted"] = False
     if link.state == State.LINKED and link.is_marked and _lost_category(book, item):
@@ -100,7 +108,7 @@ def _notice_known(book: Book, item: ListedItem, link: ItemLink) -> None:
             was_linked = link.base is not None
             fields |= {"state": State.LINKED if was_linked else State.WANTED}
             fields |= {"fault_code": "", "fault_text": ""}
-    book.links.filter(pk=link.pk).update(**fields)
+    return fields
 
 
 def _lost_category(book: Book, item: ListedItem) -> bool:
@@ -162,22 +170,22 @@ def _is_plain(book: Book, link: ItemLink) -> bool:
 
 def _notice_stranger(
     book: Book, item: ListedItem, key: UUID | None, moved: Collection[UUID]
-) -> None:
-    """An item without a link appeared, or changed."""
+) -> ItemLink | None:
+    """An item without a link appeared, or changed; return one that is to be made of it, if any."""
     is_tracked = book.is_tracked(item.categories)
     link = book.links.filter(key=key).first() if key else None
     if link is not None:
         if link.state == State.LINKED and link.item_id and link.key not in moved:
-            if not book.organisation.ignores_copied_items and is_tracked:
-                _want(book, item)
-            return
+            is_wanted = not book.organisation.ignores_copied_items and is_tracked
+            return _wanted(book, item) if is_wanted else None
         if link.state == State.UNLINKED and not is_tracked:
-            return
+            return None
         _link_to(book, link, item)
     elif key is not None and _belongs(book, key, item):
         _adopt(book, key, item)
     elif is_tracked and (key is None or book.key_of(item.record_key) == key):
-        _want(book, item)
+        return _wanted(book, item)
+    return None
 
 
 def _belongs(book: Book, key: UUID, item: ListedItem) -> bool:
@@ -226,9 +234,9 @@ def _link_to(book: Book, link: ItemLink, item: ListedItem) -> None:
     )
 
 
-def _want(book: Book, item: ListedItem) -> None:
+def _wanted(book: Book, item: ListedItem) -> ItemLink:
     """A tracked item is to become a record, whose key is chosen now: it is made once."""
-    ItemLink.objects.create(
+    return ItemLink(
         mailbox_id=book.mailbox.pk,
         kind=book.kind,
         key=uuid4(),

@@ -7,25 +7,22 @@ base as it was; both sides then look changed in the same way, and what is left i
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db import DataError, IntegrityError, transaction
 from django.db.models.functions import Now
 
 from syncservice.alerts import alerts
 from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
-from syncservice.domain.merge import Base
-from syncservice.mailboxes.models import ItemConflict, ItemLink, JournalEntry
+from syncservice.mailboxes.models import ItemLink, JournalEntry
 from syncservice.mailboxes.schedule import ClaimLost, fenced, note_progress
 from syncservice.servers.gateway import Activities, Gone, NotWritten, Written
+from syncservice.sync.items import keeping
 from syncservice.sync.items.book import Book
 from syncservice.sync.items.deciding import Decider
+from syncservice.sync.items.link_writing import settle_links
 from syncservice.sync.items.overtaken import take_back
 from syncservice.sync.items.steps import Step
 
-State = ItemLink.State
-Action = JournalEntry.Action
-_NO_BASE: dict[str, Any] = {"crm": {}, "exchange": {}}
 #: Attempts at one item before it waits for a change of either side (4B).
 MOST_ATTEMPTS = 5
 RETRY = timedelta(minutes=5)
@@ -68,110 +65,98 @@ def _write_records(book: Book, steps: Sequence[Step]) -> Settled:
     """Write what the CRM gets; one record that can't be written keeps no other from it."""
     done = Settled()
     with fenced(book.claim) as row:
-        writing = [step for step in steps if step.writes_record and step.record is not None]
-        unchanged = book.records.locked([step.record for step in writing])
-        for step in writing:
-            if step.link.key not in unchanged:  # somebody was quicker: it is decided anew
-                step.is_outdated = True
+        _leave_outdated(book, steps)
+        writing = []
         for step in steps:
-            if step.is_outdated:
-                step.create_item = step.change_item = step.delete_item = None
-                continue
             if step.fault is not None:
                 done.failed += 1
                 _put_off(book, step.link, step.fault)
-                continue
-            try:
-                with transaction.atomic():
-                    done.records += _write_record(book, step)
-            except (IntegrityError, DataError) as error:
-                done.failed += 1
-                step.create_item = step.change_item = step.delete_item = None
-                _put_off(book, step.link, _refused(error))
+            elif not step.is_outdated:
+                writing.append(step)
+        try:
+            with transaction.atomic():
+                done.records += _write_together(book, writing)
+        except (IntegrityError, DataError):
+            done.add(_write_one_by_one(book, writing))
         if done.records:
             note_progress(row)
     return done
 
 
-def _write_record(book: Book, step: Step) -> int:
-    """Write one record and what is known of its link; return how many were written."""
-    wrote = 0
-    if step.create_record is not None:
-        step.record = book.records.create(step.create_record, book.user, step.link.key)
-        step.entries.append(
-            _entry(book, step, Action.CREATED_RECORD, after=dict(step.create_record))
+def _leave_outdated(book: Book, steps: Sequence[Step]) -> None:
+    """Lock the records that are to be written; where somebody was quicker, it is decided anew."""
+    writing = [step for step in steps if step.writes_record and step.record is not None]
+    unchanged = book.records.locked([step.record for step in writing])
+    for step in writing:
+        if step.link.key not in unchanged:
+            step.is_outdated = True
+            step.create_item = step.change_item = step.delete_item = None
+
+
+def _write_one_by_one(book: Book, steps: Sequence[Step]) -> Settled:
+    """Write the records of a batch that can't be written together: some of them can't at all."""
+    done = Settled()
+    # As they are without what was rolled back.
+    records = book.records.load([step.link.key for step in steps])
+    for step in steps:
+        step.record = records.get(step.link.key, step.record)
+        try:
+            with transaction.atomic():
+                done.records += _write_together(book, [step])
+        except (IntegrityError, DataError) as error:
+            done.failed += 1
+            step.create_item = step.change_item = step.delete_item = None
+            _put_off(book, step.link, _refused(error))
+    return done
+
+
+def _write_together(book: Book, steps: Sequence[Step]) -> int:
+    """Write records and what is known of their links; return how many records were written.
+
+    Each sort of writing is done for all of them at once: a statement each would be most of a visit.
+    """
+    records = book.records
+    creating = [step for step in steps if step.create_record is not None]
+    changing = [
+        step for step in steps if step.delete_record or step.change_record or step.cancel_record
+    ]
+    before = {step.link.pk: dict(records.values(step.record, book.user)) for step in changing}
+    if creating:
+        made = records.create_all(
+            [(step.create_record or {}, step.link.key) for step in creating], book.user
         )
-        wrote = 1
-    elif step.delete_record:
-        before = dict(book.records.values(step.record, book.user))
-        book.records.delete(step.record)
-        step.entries.append(_entry(book, step, Action.DELETED_RECORD, before=before))
-        wrote = 1
-    elif step.change_record:
-        before = dict(book.records.values(step.record, book.user))
-        book.records.apply(step.record, step.change_record, book.user)
-        changed = {name: before.get(name) for name in step.change_record}
-        step.entries.append(
-            _entry(book, step, Action.CHANGED_RECORD, before=changed, after=step.change_record)
-        )
-        wrote = 1
-    if step.uid:
-        book.records.learn_uid(step.record, step.uid)
-    if step.cancel_record:
-        before = dict(book.records.values(step.record, book.user))
-        book.records.cancel(step.record)
-        entry = _entry(book, step, Action.CHANGED_RECORD, before={"show_as": before["show_as"]})
-        step.entries.append(entry)
-        wrote = 1
-    JournalEntry.objects.bulk_create(step.entries)
-    if step.drops_link and not step.writes_item:
-        step.link.delete()
-    elif step.writes_item:
-        _update(book, step, step.then)
-    else:
-        _update(book, step, _agreed(book, step) | step.then)
-    if step.then.get("question"):
-        alerts.ask(
-            book.mailbox.pk, alerts.SCHEDULING_CONFLICT, step.link.subject, direction=alerts.ITEMS
-        )
-    return wrote
-
-
-def _agreed(book: Book, step: Step) -> dict[str, Any]:
-    """Say of the link that both sides agree: what the record keeps is read back from it."""
-    fields: dict[str, Any] = {"due_at": None, "attempts": 0, "fault_code": "", "fault_text": ""}
-    fields |= {"question": "", "answer": None}
-    if step.base is not None and step.record is not None:
-        says = book.records.values(step.record, book.user)
-        fields["base"] = Base(says, step.base.exchange).stored()
-        _keep_conflicts(step)
-    return fields | step.finally_
-
-
-def _update(book: Book, step: Step, fields: dict[str, Any]) -> None:
-    """Write fields of a link, unless somebody made it due again since it was read."""
-    rows = book.links.filter(pk=step.link.pk)
-    if fields.get("due_at", step) is None:
-        is_same = rows.filter(due_at=step.link.due_at).update(**fields)
-        if is_same:
-            return
-        fields = {name: value for name, value in fields.items() if name != "due_at"}
-    if fields:
-        rows.update(**fields)
-
-
-def _keep_conflicts(step: Step) -> None:
-    ItemConflict.objects.bulk_create(
-        ItemConflict(
-            link=step.link,
-            name=one.name,
-            base=one.base,
-            crm=one.crm,
-            exchange=one.exchange,
-            winner=one.winner,
-        )
-        for one in step.conflicts
+        for step, record in zip(creating, made, strict=True):
+            step.record = record
+    for step in changing:
+        if step.delete_record:
+            records.delete(step.record)
+        elif step.change_record:
+            records.apply(step.record, step.change_record, book.user)
+    if learning := [(step.record, step.uid) for step in steps if step.uid]:
+        records.learn_uids(learning)
+    for step in changing:
+        if step.cancel_record:
+            records.cancel(step.record)
+    JournalEntry.objects.bulk_create(
+        entry
+        for step in steps
+        for entry in keeping.entries_of_record(book, step, before.get(step.link.pk, {}))
     )
+    settled = [step for step in steps if not step.writes_item and not step.drops_link]
+    keeping.keep_conflicts(settled)
+    settle_links(book, [(step.link, keeping.agreed(book, step) | step.then) for step in settled])
+    settle_links(book, [(step.link, step.then) for step in steps if step.writes_item])
+    _drop(book, [step for step in steps if step.drops_link and not step.writes_item])
+    for step in steps:
+        if step.then.get("question"):
+            text = step.link.subject
+            alerts.ask(book.mailbox.pk, alerts.SCHEDULING_CONFLICT, text, direction=alerts.ITEMS)
+    return len(creating) + len(changing)
+
+
+def _drop(book: Book, steps: Sequence[Step]) -> None:
+    if steps:
+        book.links.filter(pk__in=[step.link.pk for step in steps]).delete()
 
 
 def _write_items(book: Book, gateway: Activities, steps: Sequence[Step]) -> Settled:
@@ -202,22 +187,18 @@ def _keep(
 ) -> Settled:
     done = Settled()
     stops: Fault | None = None
+    answered: list[tuple[Step, Written | Gone]] = []
     with fenced(book.claim) as row:
         for step, answer in zip(steps, answers, strict=True):
-            if isinstance(answer, NotWritten):
-                done.failed += answer.fault.nature is not Nature.CONFLICT
-                if answer.fault.scope is Scope.EMAIL:
-                    _put_off(book, step.link, answer.fault)
-                else:
-                    stops = answer.fault
-            elif step.delete_item is not None:
-                _keep_deletion(book, step)
-                done.items += 1
-            elif isinstance(answer, Gone):
-                _update(book, step, {"is_removed": True, "seen_key": "", "due_at": Now()})
+            if not isinstance(answer, NotWritten):
+                answered.append((step, answer))
+                continue
+            done.failed += answer.fault.nature is not Nature.CONFLICT
+            if answer.fault.scope is Scope.EMAIL:
+                _put_off(book, step.link, answer.fault)
             else:
-                _keep_written(book, step, answer)
-                done.items += 1
+                stops = answer.fault
+        done.items += _keep_together(book, answered)
         if done.items:
             note_progress(row)
     if stops is not None:
@@ -225,52 +206,29 @@ def _keep(
     return done
 
 
-def _keep_deletion(book: Book, step: Step) -> None:
-    before = (step.link.base or {}).get("crm")
-    JournalEntry.objects.create(**_facts(book, step, Action.DELETED_ITEM), before=before)
-    if step.drops_link:
-        step.link.delete()
-    else:
-        _update(book, step, {"due_at": None} | step.finally_)
-
-
-def _keep_written(book: Book, step: Step, answer: Written) -> None:
-    step.link.item_id = answer.item_id
-    if step.create_item is not None:
-        _entry(book, step, Action.CREATED_ITEM, after=dict(step.create_item.values)).save()
-    elif step.change_item is not None and step.change_item.values:
-        before = step.item.values if step.item else Base.of(step.link.base or _NO_BASE).exchange
-        after = dict(step.change_item.values)
-        was = {name: before.get(name) for name in after}
-        _entry(book, step, Action.CHANGED_ITEM, before=was, after=after).save()
-    fields = _agreed(book, step) | {
-        "item_id": answer.item_id,
-        "change_key": answer.change_key,
-        # Made and deleted between two listings, it would be in none.
-        "is_unlisted": step.create_item is not None or step.link.is_unlisted,
-        "seen_key": "" if step.learns_uid else answer.change_key,
-    }
-    if step.learns_uid:
-        fields["due_at"] = Now()
-    _update(book, step, fields)
-
-
-def _entry(
-    book: Book, step: Step, action: str, *, before: Any = None, after: Any = None
-) -> JournalEntry:
-    return JournalEntry(**_facts(book, step, action), before=before, after=after)
-
-
-def _facts(book: Book, step: Step, action: str) -> dict[str, Any]:
-    return {
-        "mailbox_id": book.mailbox.pk,
-        "fence": book.claim.fence,
-        "kind": book.kind,
-        "key": step.link.key,
-        "item_id": step.link.item_id,
-        "action": action,
-        "subject": step.link.subject,
-    }
+def _keep_together(book: Book, answered: Sequence[tuple[Step, Written | Gone]]) -> int:
+    """Keep what was done to items, and what is known of their links; return how many there were."""
+    written = [(step, answer) for step, answer in answered if isinstance(answer, Written)]
+    deleted = [step for step, _ in answered if step.delete_item is not None]
+    gone = [
+        step for step, answer in answered if isinstance(answer, Gone) and step.delete_item is None
+    ]
+    for step, answer in written:
+        step.link.item_id = answer.item_id
+    JournalEntry.objects.bulk_create(
+        entry for step, _ in answered for entry in keeping.entries_of_item(book, step)
+    )
+    keeping.keep_conflicts([step for step, _ in written])
+    settle_links(
+        book,
+        [
+            *((step.link, keeping.agreed_with(book, step, answer)) for step, answer in written),
+            *((step.link, {"due_at": None} | step.finally_) for step in deleted),
+            *((step.link, {"is_removed": True, "seen_key": "", "due_at": Now()}) for step in gone),
+        ],
+    )
+    _drop(book, [step for step in deleted if step.drops_link])
+    return len(written) + len(deleted)
 
 
 def _put_off(book: Book, link: ItemLink, fault: Fault) -> None:
