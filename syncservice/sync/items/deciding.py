@@ -162,7 +162,7 @@ class Decider:
                 return self._removed(link, record)
             if link.is_undone:
                 return self._undone(link)
-            if record is None and link.deleted_record is None:
+            if record is None and link.deleted_record is None and link.base is not None:
                 return Step(link=link, then={"due_at": None})  # its deletion is noticed next
             if record is None:
                 return self._record_deleted(link)
