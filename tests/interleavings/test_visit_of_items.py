@@ -243,6 +243,7 @@ def test_a_visit_that_dies_after_it_has_come_further_is_no_crash_too_many(
     assert lane.get().crashes == crashes
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("number", **numbered(VISIT))
 def test_a_visit_that_stood_still_while_another_was_made_writes_nothing(
     stage, ann, simulator, number
@@ -258,6 +259,7 @@ def test_a_visit_that_stood_still_while_another_was_made_writes_nothing(
     check(ann, simulator, ASKED_TWICE if number == ASKING else None)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("number", **numbered(VISIT))
 def test_a_visit_that_stood_still_at_a_take_over_writes_nothing_of_the_former_owners(
     stage, ann, number
