@@ -292,6 +292,23 @@ def test_a_file_that_a_person_replaces_during_a_visit_is_replaced(files_travel, 
     assert is_quiet(ann)
 
 
+def test_a_record_keeps_its_files_when_it_turns_out_to_be_a_meeting_of_outlook(files_travel, ann):
+    """What Outlook says of a meeting that was called there counts; it says nothing of a file."""
+    item_id = ann.outlook.add(
+        ItemKind.APPOINTMENT,
+        subject="Plan",
+        time=TIME,
+        required=[{"address": "bob@example.test", "name": "Bob"}],
+    )
+    ann.outlook.attach(item_id, "b", b"b")
+    record = record_of(ann, "a", uid=ann.outlook.items[item_id].uid, subject="Plan B")
+    ann.visit()
+    record.refresh_from_db()
+    assert record.subject == "Plan"
+    assert in_crm(record) == in_outlook(ann) == named("a", "b")
+    assert is_quiet(ann)
+
+
 def test_undoing_brings_files_back(files_travel, ann):
     record = record_of(ann, "a", "b")
     ann.visit()

@@ -106,7 +106,7 @@ def _write_one_by_one(book: Book, steps: Sequence[Step]) -> Settled:
                 done.records += _write_together(book, [step])
         except (IntegrityError, DataError) as error:
             done.failed += 1
-            step.leave(_refused(error))
+            step.create_item = step.change_item = step.delete_item = None
             _put_off(book, step.link, _refused(error))
     return done
 
@@ -165,12 +165,12 @@ def _write_items(book: Book, gateway: Activities, steps: Sequence[Step]) -> Sett
     done = Settled()
     creating = [(step, step.create_item) for step in steps if step.create_item]
     if creating:
+        those = [step for step, _ in creating]
         created = gateway.create(book.kind, [item for _, item in creating])
-        attempts = [step for step, _ in creating]
         try:
-            done.add(_keep(book, attempts, files.put(gateway, attempts, created)))
+            done.add(_keep(book, those, files.put(gateway, those, created)))
         except ClaimLost:
-            take_back(book, gateway, attempts, created)
+            take_back(book, gateway, those, created)
             raise
     changing = [(step, step.change_item) for step in steps if step.change_item]
     if changing:

@@ -45,14 +45,14 @@ class Step:
 
     is_outdated: bool = False  # the record was changed since it was decided
 
+    @property
+    def writes_record(self) -> bool:
+        return bool(self.change_record or self.delete_record or self.cancel_record or self.uid)
+
     def leave(self, fault: Fault) -> None:
         """Write nothing after all."""
         self.fault = fault
         self.create_item = self.change_item = self.delete_item = None
-
-    @property
-    def writes_record(self) -> bool:
-        return bool(self.change_record or self.delete_record or self.cancel_record or self.uid)
 
     @property
     def writes_item(self) -> bool:
