@@ -45,6 +45,7 @@ bench: .venv/installed-dev  ## A line a bench
 	$(BIN)/python -m bench.crowds
 	$(BIN)/python -m bench.history
 	$(BIN)/python -m bench.flood
+	$(BIN)/python -m bench.items
 
 lock: .venv/installed-dev  ## Renew the hash-locked requirements after a change of pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --extra demo --universal --python-version 3.11 \

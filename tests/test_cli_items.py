@@ -169,7 +169,7 @@ def test_a_conflict_about_an_attendee_is_reversed(ann, address, kept, lost, afte
 def series(weekday: str, starts: str) -> dict:
     time = {"start": f"{starts}T12:00:00Z", "end": f"{starts}T13:00:00Z", "all_day": False}
     recurrence = {"pattern": "weekly", "interval": 1, "weekdays": [weekday], "starts_on": starts}
-    return {"time": time | {"zone": "UTC"}, "recurrence": recurrence}
+    return {"time": time | {"zone": "Etc/UTC"}, "recurrence": recurrence}
 
 
 def test_a_conflict_about_a_series_is_reversed_with_its_time(ann):

@@ -518,7 +518,7 @@ TABLE = [
     Row(
         "outlook-delete-completed", "3H", "deleted in Outlook, but completed in the CRM",
         in_step(status=Status.COMPLETED), lambda s: s.org.remove(),
-        "", "- deleted", OFF, OFF, "completed", is_pushed=False, agree=False,
+        "", "- deleted", "- waiting", "- waiting", "completed", is_pushed=False,
     ),
     Row(
         "outlook-delete-attendee", "3H", "an attendee deletes the own copy",
