@@ -79,7 +79,9 @@ def changes_since(kind: ItemKind, position: str | None, limit: int) -> Changes:
     with connection.cursor() as cursor:
         cursor.execute(
             f"{_SELECT} AND (xid, id) > (%(xid)s::text::xid8, %(id)s)"
-            " AND xid < %(horizon)s::text::xid8 ORDER BY xid, id LIMIT %(limit)s",
+            " AND xid < %(horizon)s::text::xid8"
+            # Qualified, for the bare name is that of the text: "1004" would come before "988".
+            " ORDER BY crm_recordchange.xid, id LIMIT %(limit)s",
             {
                 "kind": kind,
                 "xid": str(start.xid),

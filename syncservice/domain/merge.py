@@ -6,7 +6,8 @@ they were last put in step. The sides may differ in it: a value that may not tra
 because it is different. `Merged.base` is what both sides say once all of `Merged` is written. Until
 then the link keeps the old one, which costs nothing: what both sides changed to the same is equal.
 
-Three things are more than a value. Attendees are merged one by one, by their addresses. The time
+Four things are more than a value. Attendees are merged one by one, by their addresses; files, by
+their names and contents: what either side adds, both have. The time
 and the recurrence of a series are one value, and whoever gives it gives its occurrences again:
 servers drop the occurrences that differ when a series is changed. An occurrence that differs no
 more is None in what is to be written.
@@ -25,6 +26,7 @@ from syncservice.domain.item_values import OCCURRENCE, VALUES, Value, Values
 #: the values being "required", "optional" and None.
 ATTENDEE = "attendee:"
 ROLES = ("required", "optional")
+FILES = "attachments"
 #: Name in a conflict of the two; the values are dicts of them.
 SERIES = "recurrence"
 _SERIES_NAMES = ("time", "recurrence")
@@ -219,7 +221,7 @@ class _Merge:
         occurrences = sorted(
             {name for values in self._all() for name in values if name.startswith(OCCURRENCE)}
         )
-        single = names.difference(occurrences, ROLES)
+        single = names.difference(occurrences, ROLES, {FILES})
         if any(values.get(SERIES) is not None for values in self._all()):
             single -= {*_SERIES_NAMES}
             self._merge_series(occurrences)
@@ -229,6 +231,8 @@ class _Merge:
             self._merge_each([name], self._way(name))
         if names.intersection(ROLES):
             self._merge_attendees()
+        if FILES in names:
+            self._merge_files()
 
     def _all(self) -> Iterable[Values]:
         return [*self.said.values(), *(self.before or {}).values()]
@@ -311,6 +315,31 @@ class _Merge:
                 if addresses != {a for a, in_role in said[side].items() if in_role == role}:
                     self.told[side][role] = self._people(side, addresses)
 
+    def _merge_files(self) -> None:
+        said = {side: _files(values) for side, values in self.said.items()}
+        before = None
+        if self.before is not None and any(FILES in values for values in self.before.values()):
+            before = {side: _files(values) for side, values in self.before.items()}
+        after = {side: {**said[side]} for side in Side}
+        known = said[Side.CRM] | said[Side.EXCHANGE]
+        for key in sorted(known):
+            unit = _Unit(
+                FILES,
+                {side: key in files for side, files in said.items()},
+                None if before is None else {side: key in files for side, files in before.items()},
+                False,
+            )
+            winner = unit.winner(self._way(FILES), self.precedence)
+            if winner is None:
+                continue
+            if unit.said[winner]:
+                after[winner.other][key] = known[key]
+            else:
+                del after[winner.other][key]
+        for side in Side:
+            if after[side].keys() != said[side].keys():
+                self.told[side][FILES] = [after[side][key] for key in sorted(after[side])]
+
     def _people(self, side: Side, addresses: set[str]) -> list[Value]:
         """Return attendees by their addresses, as `side` names them if it knows them."""
         known: dict[str, Value] = {}
@@ -324,6 +353,10 @@ class _Merge:
 def _roles(values: Values) -> dict[str, str]:
     """Return in which list each attendee is; one in both is required."""
     return {person["address"]: role for role in reversed(ROLES) for person in values.get(role, ())}
+
+
+def _files(values: Values) -> dict[tuple[str, str], Value]:
+    return {(one["name"], one["digest"]): one for one in values.get(FILES, ())}
 
 
 def _address(person: Value) -> str:

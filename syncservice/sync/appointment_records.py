@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import prefetch_related_objects
 from django.utils import timezone
 
-from syncservice.crm.models import Appointment, AppointmentAttachment, User
+from syncservice.crm.models import Appointment, AppointmentAttachment, AttachmentContent, User
 from syncservice.domain import meeting
 from syncservice.domain.activity_states import APPOINTMENT_STATUSES, appointment_code
 from syncservice.domain.field_map import RecordType
@@ -69,7 +69,7 @@ class AppointmentRecords(KindRecords[Appointment]):
         }
 
     def apply(self, record: Appointment, values: Values, user: User) -> None:
-        """Write some values; an attachment's content is stored already."""
+        """Write some values; of an attachment whose content is not stored, nothing is."""
         columns = _written(record, values)
         for column, value in columns.items():
             setattr(record, column, value)
@@ -92,8 +92,8 @@ class AppointmentRecords(KindRecords[Appointment]):
             made.append(record)
         Appointment.objects.bulk_create(made)
         attendees.create(made, [values for values, _ in items], self._addresses)
-        AppointmentAttachment.objects.bulk_create(
-            _attachment(record, one)
+        _attach(
+            (record, one)
             for record, (values, _) in zip(made, items, strict=True)
             for one in values.get("attachments", ())
         )
@@ -197,7 +197,19 @@ def _write_attachments(record: Appointment, wanted: list[dict[str, Value]]) -> N
         if new.pop((one.filename, one.body_id), None) is None
     ]
     record.attachments.filter(pk__in=gone).delete()
-    AppointmentAttachment.objects.bulk_create(_attachment(record, one) for one in new.values())
+    _attach((record, one) for one in new.values())
+
+
+def _attach(files: Iterable[tuple[Appointment, dict[str, Value]]]) -> None:
+    """Attach files whose contents are there; of what is brought back, some may never have been."""
+    wanted = list(files)
+    if not wanted:
+        return
+    contents = AttachmentContent.objects.filter(digest__in={one["digest"] for _, one in wanted})
+    there = set(contents.values_list("digest", flat=True))
+    AppointmentAttachment.objects.bulk_create(
+        _attachment(record, one) for record, one in wanted if one["digest"] in there
+    )
 
 
 def _attachment(record: Appointment, value: dict[str, Value]) -> AppointmentAttachment:

@@ -1,6 +1,7 @@
 """Every change of a record is noted, whoever makes it, and read at least once."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 from django.db import connection, transaction
@@ -255,3 +256,21 @@ def test_a_reader_is_told_what_it_can_not_learn():
     assert forget(datetime.now(UTC) + timedelta(days=1)) == 1
     assert not changes_since(ItemKind.TASK, after, 10).is_complete
     assert RecordChange.objects.count() == 1  # one marker is enough
+
+
+@pytest.mark.django_db
+def test_changes_are_read_in_the_order_of_their_transactions_numbers():
+    """Not of their digits: a deletion in number 104 comes after a change in number 98."""
+    beginning = current_position().split(":")[0] + ":0:0"
+    key = uuid4()
+    with connection.cursor() as cursor:
+        for xid, is_deletion in (("98", False), ("104", True)):
+            cursor.execute(
+                "INSERT INTO crm_recordchange (kind, key, xid, is_deletion, facts)"
+                " VALUES ('task', %s, %s::xid8, %s, '{}')",
+                [key, xid, is_deletion],
+            )
+    assert changes_since(ItemKind.TASK, beginning, 100).records[key].is_deletion
+    first = changes_since(ItemKind.TASK, beginning, 1)
+    assert not first.records[key].is_deletion
+    assert changes_since(ItemKind.TASK, first.position, 1).records[key].is_deletion

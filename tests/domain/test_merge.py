@@ -209,6 +209,52 @@ def test_an_attendee_in_both_lists_is_required_and_stays_as_written() -> None:
     assert (found.to_crm, found.to_exchange, found.conflicts) == ({}, {}, ())
 
 
+def files(names: str) -> list[dict[str, Any]]:
+    return [{"name": name, "size": 1, "digest": f"digest of {name}"} for name in names]
+
+
+@pytest.mark.parametrize(
+    ("base", "crm", "exchange", "way", "to_crm", "to_exchange"),
+    [
+        (None, "", "", BOTH, None, None),
+        # At first, both have all.
+        (None, "ab", "bc", BOTH, "abc", "abc"),
+        (None, "a", "", BOTH, None, "a"),
+        (None, "", "a", BOTH, "a", None),
+        # What either side adds or takes off, the other does.
+        ("a", "ab", "ac", BOTH, "abc", "abc"),
+        ("ab", "b", "abc", BOTH, "bc", "bc"),
+        ("ab", "b", "a", BOTH, "", ""),
+        ("ab", "a", "a", BOTH, None, None),
+        # One way only, and none.
+        ("a", "ab", "ac", TO_CRM, "abc", None),
+        ("a", "ab", "ac", TO_EXCHANGE, None, "abc"),
+        ("a", "ab", "", NONE, None, None),
+        # What only one side had stays there until it changes.
+        ("a|", "a", "b", BOTH, "ab", None),
+        ("a|", "", "", BOTH, None, None),
+    ],
+)
+def test_files(
+    base: str | None,
+    crm: str,
+    exchange: str,
+    way: Direction,
+    to_crm: str | None,
+    to_exchange: str | None,
+) -> None:
+    before = None
+    if base is not None:
+        ours, bar, theirs = base.partition("|")
+        sides = ours, theirs if bar else ours
+        before = Base(*({"attachments": files(names)} for names in sides))
+    said = [{"attachments": files(names)} for names in (crm, exchange)]
+    merged = merge(before, *said, {"attachments": way}, EXCHANGE_WINS)
+    told = [{} if one is None else {"attachments": files(one)} for one in (to_crm, to_exchange)]
+    assert [merged.to_crm, merged.to_exchange] == told
+    assert merged.conflicts == ()
+
+
 def test_another_name_of_the_organizer_is_no_change() -> None:
     crm = {"organizer": {"address": "ann@x.test", "name": "Ann"}}
     exchange = {"organizer": {"address": "ann@x.test", "name": "Ash, Ann (Sales)"}}

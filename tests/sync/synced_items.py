@@ -16,6 +16,7 @@ from syncservice.mailboxes.models import (
     ItemProgress,
     Lane,
     Mailbox,
+    Organisation,
     Schedule,
 )
 from syncservice.mailboxes.schedule import Claim
@@ -72,7 +73,12 @@ class Person:
         `meanwhile` happens while the mailbox answers the request of that number.
         """
         claim = self.claim()
-        gateway = Meanwhile(self.outlook, meanwhile=meanwhile, at_request=at_request)
+        gateway = Meanwhile(
+            self.outlook,
+            Organisation.current().allowed_item_files,
+            meanwhile=meanwhile,
+            at_request=at_request,
+        )
         self.gateways.append(gateway)
         clock = self.outlook.exchange
         outcome = visit_items(

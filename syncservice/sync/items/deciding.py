@@ -22,7 +22,7 @@ from syncservice.domain.meeting import (
     Role,
     Withheld,
 )
-from syncservice.domain.merge import Base, Policy, Precedence, applied, merge
+from syncservice.domain.merge import FILES, Base, Policy, Precedence, applied, merge
 from syncservice.domain.recurrence import Recurrence
 from syncservice.mailboxes.models import (
     FieldSetting,
@@ -41,6 +41,7 @@ from syncservice.servers.gateway import (
     NewItem,
     NotRead,
 )
+from syncservice.sync.items import files
 from syncservice.sync.items.book import Book
 from syncservice.sync.items.overlaps import overlapping
 from syncservice.sync.items.steps import Step
@@ -56,6 +57,7 @@ class Decider:
         self._gateway = gateway
         self._now = now
         self._settings, self._policies = _organisation_wants(book)
+        self._allowed_files = book.organisation.allowed_item_files
 
     def decide(self, links: Sequence[ItemLink]) -> list[Step]:
         """Return a step for each link; what has to be known of the mailbox is read."""
@@ -160,7 +162,7 @@ class Decider:
                 return self._removed(link, record)
             if link.is_undone:
                 return self._undone(link)
-            if record is None and link.deleted_record is None:
+            if record is None and link.deleted_record is None and link.base is not None:
                 return Step(link=link, then={"due_at": None})  # its deletion is noticed next
             if record is None:
                 return self._record_deleted(link)
@@ -218,9 +220,9 @@ class Decider:
             if facts.role is Role.ATTENDEE or record.uid:
                 return Step(link=link, then={"state": State.WAITING, "due_at": None})
         unset = VALUES[self._book.kind]
-        merged = merge(
-            None, values, unset, self._directions(record, facts, values, unset), Precedence()
-        )
+        ways = self._directions(record, facts, values, unset)
+        kept = files.kept(values, self._allowed_files)
+        merged = merge(None, kept, unset, ways, Precedence())
         item = NewItem(
             record_key=self._book.record_key(link.key),
             values=applied(unset, merged.to_exchange),
@@ -231,6 +233,7 @@ class Decider:
             link=link,
             record=record,
             create_item=item,
+            attach=tuple(merged.to_exchange.get(FILES, ())),
             base=merged.base,
             then={"attempted_at": Now()},
             finally_={"state": State.LINKED, "is_marked": True, "subject": subject_of(values)},
@@ -243,7 +246,9 @@ class Decider:
         """Bring both in step."""
         if item is not None and item.unsupported:
             return Step(link=link, then=_refused(item.unsupported))
-        base = Base.of(link.base) if link.base is not None else None
+        base = None
+        if link.base is not None:
+            base = files.kept_base(Base.of(link.base), self._allowed_files)
         if item is not None:
             exchange = item.values
         else:
@@ -286,7 +291,7 @@ class Decider:
             base = Base(values, values)  # all that Exchange says is news
         merged = merge(
             base,
-            values,
+            files.kept(values, self._allowed_files),
             exchange,
             self._directions(record, facts, values, exchange),
             self._precedence(record, item, facts, values),
@@ -295,7 +300,7 @@ class Decider:
             link=link,
             record=record,
             item=item,
-            change_record=merged.to_crm,
+            change_record=files.with_kept_out(merged.to_crm, values, self._allowed_files),
             base=merged.base,
             conflicts=merged.conflicts,
         )
@@ -304,6 +309,9 @@ class Decider:
         if item is not None:
             step.finally_ = {"change_key": item.change_key, "uid": item.uid or link.uid}
             step.finally_ |= {"seen_key": item.change_key, "subject": subject_of(whole)}
+        if FILES in changed:
+            step.attach = files.without(changed[FILES], exchange[FILES])
+            step.detach = files.without(exchange[FILES], changed[FILES])
         if changed:
             had = _has_attendees(exchange) or _has_attendees(whole)
             facts = facts and replace(facts, has_attendees=had)

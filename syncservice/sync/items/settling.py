@@ -16,7 +16,7 @@ from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Sco
 from syncservice.mailboxes.models import ItemLink, JournalEntry
 from syncservice.mailboxes.schedule import ClaimLost, fenced, note_progress
 from syncservice.servers.gateway import Activities, Gone, NotWritten, Written
-from syncservice.sync.items import keeping
+from syncservice.sync.items import files, keeping
 from syncservice.sync.items.book import Book
 from syncservice.sync.items.deciding import Decider
 from syncservice.sync.items.link_writing import settle_links
@@ -61,6 +61,7 @@ def settle(
     """Bring both sides of these links in step, or raise FaultError; ClaimLost as ever."""
     decider = Decider(book, gateway, moment())
     steps = decider.decide(links)
+    files.fetch(book, gateway, steps)
     done = _write_records(book, steps)
     done.add(_write_items(book, gateway, steps))
     return done
@@ -169,17 +170,18 @@ def _write_items(book: Book, gateway: Activities, steps: Sequence[Step]) -> Sett
     done = Settled()
     creating = [(step, step.create_item) for step in steps if step.create_item]
     if creating:
+        those = [step for step, _ in creating]
         created = gateway.create(book.kind, [item for _, item in creating])
-        attempts = [step for step, _ in creating]
         try:
-            done.add(_keep(book, attempts, created))
+            done.add(_keep(book, those, files.put(gateway, those, created)))
         except ClaimLost:
-            take_back(book, gateway, attempts, created)
+            take_back(book, gateway, those, created)
             raise
     changing = [(step, step.change_item) for step in steps if step.change_item]
     if changing:
+        those = [step for step, _ in changing]
         changed = gateway.update(book.kind, [change for _, change in changing])
-        done.add(_keep(book, [step for step, _ in changing], changed))
+        done.add(_keep(book, those, files.put(gateway, those, changed)))
     deleting = [(step, step.delete_item) for step in steps if step.delete_item]
     if deleting:
         deleted = gateway.delete(book.kind, [deletion for _, deletion in deleting])

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from syncservice.domain.faults import Fault
-from syncservice.domain.item_values import Values
+from syncservice.domain.item_values import Value, Values
 from syncservice.domain.merge import Base, Conflict
 from syncservice.mailboxes.models import ItemLink, JournalEntry
 from syncservice.servers.gateway import Deletion, Item, ItemChange, NewItem
@@ -26,6 +26,9 @@ class Step:
     create_item: NewItem | None = None
     change_item: ItemChange | None = None
     delete_item: Deletion | None = None
+    #: Files that the item gets once it is written, and those that it loses.
+    attach: tuple[Value, ...] = ()
+    detach: tuple[Value, ...] = ()
     #: Of the link: what holds once the record is written, and once the item is, too.
     then: dict[str, Any] = field(default_factory=dict)
     finally_: dict[str, Any] = field(default_factory=dict)
@@ -45,6 +48,11 @@ class Step:
     @property
     def writes_record(self) -> bool:
         return bool(self.change_record or self.delete_record or self.cancel_record or self.uid)
+
+    def leave(self, fault: Fault) -> None:
+        """Write nothing after all."""
+        self.fault = fault
+        self.create_item = self.change_item = self.delete_item = None
 
     @property
     def writes_item(self) -> bool:
