@@ -1,6 +1,7 @@
-"""Real PostgreSQL and Redis for every test, started once for all of pytest's processes.
+"""Real PostgreSQL and Redis for every test, started once for each of pytest's processes.
 
-Each pytest-xdist process has its own test database (pytest-django) and its own Redis database.
+They share none: what PostgreSQL says of its transactions, which the CRM's changes are read by, is
+said of all its databases.
 """
 
 import os
@@ -8,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import django
+import environ
 import hypothesis
 import pytest
 from cryptography.fernet import Fernet
@@ -16,28 +18,24 @@ from django.db import connection
 
 from syncservice.embedded import EmbeddedServers
 
-_servers: EmbeddedServers | None = None
-_folder: tempfile.TemporaryDirectory[str] | None = None
-
-worker = os.environ.get("PYTEST_XDIST_WORKER")
-if worker is None:
-    _folder = tempfile.TemporaryDirectory(prefix="syncservice-tests-")
-    Path(_folder.name).chmod(0o755)
-    _servers = EmbeddedServers(Path(_folder.name), durable=False)
-    _servers.start()
-    os.environ |= {
-        "ENV_FILE": os.devnull,
-        "DATA_FOLDER": _folder.name,
-        "DATABASE_URL": _servers.database_url,
-        "REDIS_URL": _servers.redis_url,
-        "SECRET_KEY": "tests",
-        "CREDENTIAL_KEYS": Fernet.generate_key().decode(),
-        "DJANGO_SETTINGS_MODULE": "syncservice.settings",
-    }
-else:
-    base = os.environ["REDIS_URL"].rsplit("/", 1)[0]
-    os.environ["REDIS_URL"] = f"{base}/{int(worker.removeprefix('gw')) + 1}"
-    settings.REDIS_URL = os.environ["REDIS_URL"]  # pytest-django has read the settings already
+_folder = tempfile.TemporaryDirectory(prefix="syncservice-tests-")
+Path(_folder.name).chmod(0o755)
+_servers = EmbeddedServers(Path(_folder.name), durable=False)
+_servers.start()
+is_worker = "PYTEST_XDIST_WORKER" in os.environ
+os.environ |= {
+    "ENV_FILE": os.devnull,
+    "DATA_FOLDER": _folder.name,
+    "DATABASE_URL": _servers.database_url,
+    "REDIS_URL": _servers.redis_url,
+    "SECRET_KEY": "tests",
+    "DJANGO_SETTINGS_MODULE": "syncservice.settings",
+}
+os.environ.setdefault("CREDENTIAL_KEYS", Fernet.generate_key().decode())
+if is_worker:  # pytest-django has read the settings of its parent already
+    settings.REDIS_URL = os.environ["REDIS_URL"]
+    settings.DATA_FOLDER = Path(_folder.name)
+    settings.DATABASES["default"] |= environ.Env.db_url_config(os.environ["DATABASE_URL"])
 
 django.setup()
 
@@ -62,9 +60,8 @@ hypothesis.settings.load_profile("steady")
 
 
 def pytest_unconfigure() -> None:
-    if _servers is not None and _folder is not None:
-        _servers.stop()
-        _folder.cleanup()
+    _servers.stop()
+    _folder.cleanup()
 
 
 @pytest.fixture

@@ -145,10 +145,13 @@ def invitations(
         return Invitations.NOBODY
     if action is Action.CANCEL and not propagates_cancellations:
         return Invitations.NOBODY
+    if action is Action.CREATE and not meeting.is_open:
+        return Invitations.NOBODY
     if action is not Action.UPDATE:
         return Invitations.ALL
     told = {name for name in changed if name in SENSITIVE or name.startswith(OCCURRENCE)}
-    if not told:
+    # That it was completed or canceled is not told by showing it as free: see `Action.CANCEL`.
+    if not told or (not meeting.is_open and told <= {"show_as"}):
         return Invitations.NOBODY
     return Invitations.CHANGED if told <= ATTENDEES else Invitations.ALL
 

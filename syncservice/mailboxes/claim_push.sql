@@ -1,7 +1,6 @@
 -- claim_push.sql: claim the mailbox that waits longest for the CRM's changes, and begin with it.
 -- %(lease)s  (interval) not renewed by then, a visit is due by itself, and it pushes too
--- Returns mailbox_id, fence, connections that the server bears, how long the lane had to rest yet,
--- and why.
+-- Returns mailbox_id, fence, connections that the server bears, when the lane was due, and why then.
 --
 -- A lane that is being visited, or is about to be, is passed over: that visit pushes.
 WITH due AS (

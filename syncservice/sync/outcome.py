@@ -139,18 +139,20 @@ def record_push(
     """
     with _all_lanes(claim), fenced(claim) as schedule:
         assert schedule.started_at is not None, "a claim of a push begins at once"
+        start = schedule.started_at + rest.length  # as if there had been no push
         if done.fault is not None:
             rest = end_with_fault(
                 schedule, done.fault, server, timedelta(0), schedule.started_at, patience
             )
         elif done.limit is not None:
-            release(schedule, rest, push_due_at=Now() + (done.limit.retry_after or timedelta(0)))
+            wait = done.limit.retry_after or timedelta(0)
+            release(schedule, rest, start=start, push_due_at=Now() + wait)
         elif done.more_left:
             rest = Rest(timedelta(0), "some of the CRM's changes are left")
             release(schedule, rest)
         else:
             health = note_success(schedule, server, schedule.started_at) if done.requests else {}
-            release(schedule, rest, **health)
+            release(schedule, rest, start=start, **health)
         if done.written or done.stored or done.failed or done.fault is not None:
             VisitStatistics.objects.create(
                 mailbox_id=claim.mailbox_id,

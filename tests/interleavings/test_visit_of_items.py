@@ -67,15 +67,12 @@ VISIT = [
     *("update mailboxes_itemlink",) * 2,  # a record was changed, another deleted
     *("update mailboxes_itemprogress", "commit"),
     "request GetItem",
-    *("insert crm_task", "insert mailboxes_journalentry", "update mailboxes_itemlink"),
-    *("delete crm_task", "insert mailboxes_journalentry"),
-    *("delete mailboxes_itemconflict", "delete mailboxes_itemlink"),
+    *("insert crm_task", "delete crm_task", "insert mailboxes_journalentry"),
+    *("update mailboxes_itemlink", "delete mailboxes_itemconflict", "delete mailboxes_itemlink"),
     "commit",
     "request UpdateItem",
-    "update mailboxes_itemlink",
-    *("insert mailboxes_journalentry", "update mailboxes_itemlink", "commit"),
-    "request DeleteItem",
-    "insert mailboxes_journalentry",
+    *("insert mailboxes_journalentry", *("update mailboxes_itemlink",) * 2, "commit"),
+    *("request DeleteItem", "insert mailboxes_journalentry", "update mailboxes_itemlink"),
     *("delete mailboxes_itemconflict", "delete mailboxes_itemlink"),
     "commit",
     "redis zrem slots",
@@ -246,6 +243,7 @@ def test_a_visit_that_dies_after_it_has_come_further_is_no_crash_too_many(
     assert lane.get().crashes == crashes
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("number", **numbered(VISIT))
 def test_a_visit_that_stood_still_while_another_was_made_writes_nothing(
     stage, ann, simulator, number
@@ -261,6 +259,7 @@ def test_a_visit_that_stood_still_while_another_was_made_writes_nothing(
     check(ann, simulator, ASKED_TWICE if number == ASKING else None)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("number", **numbered(VISIT))
 def test_a_visit_that_stood_still_at_a_take_over_writes_nothing_of_the_former_owners(
     stage, ann, number

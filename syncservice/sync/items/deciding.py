@@ -361,7 +361,9 @@ class Decider:
         decided = meeting.exchange_cancellation(
             facts, self._now, organizer_is_in_step=self._is_in_step(self._values[link.key])
         )
-        if decided is ExchangeDeletion.CANCEL:
+        others = ItemLink.objects.filter(kind=link.kind, key=link.key, state=State.LINKED)
+        is_anothers = others.exclude(pk=link.pk).exists()  # only this one may have been taken off
+        if decided is ExchangeDeletion.CANCEL and not is_anothers:
             step.cancel_record = True
         return step
 
@@ -377,7 +379,7 @@ class Decider:
             return Step(link=link, drops_link=True)
         if self._deletes_record(link, record):
             if link.question and link.answer is False:
-                return Step(link=link, then=_left(State.UNLINKED))
+                return Step(link=link, then=_left(State.UNLINKED) | {"by_filter": False})
             return Step(link=link, record=record, delete_record=True, drops_link=True)
         step = Step(link=link, then=_left(State.DELETED))
         step.entries.append(self._unlinked(link))

@@ -82,12 +82,16 @@ def begin(book: Book, gateway: Activities, progress: ItemProgress, now: datetime
 def look(book: Book, gateway: Activities, now: datetime) -> Survey:
     """Look at both sides, or raise FaultError; nothing is written anywhere."""
     survey = Survey(changes.current_position(), book.records.filters_digest(book.user))
+    listed: dict[str, ListedItem] = {}
     while True:
         page = gateway.changes(book.kind, survey.cursor, _MOST)
-        survey.items += page.items
+        listed |= {item.item_id: item for item in page.items}
+        for item_id in page.removed:
+            listed.pop(item_id, None)
         survey.cursor = page.cursor
         if page.is_last:
             break
+    survey.items = list(listed.values())
     known = set(book.links.exclude(item_id="").values_list("item_id", flat=True))
     items = [item for item in survey.items if item.item_id not in known]
     survey.selected = book.records.keys_selected(book.user)

@@ -107,6 +107,7 @@ def agreed_with(book: Book, step: Step, answer: Written) -> dict[str, Any]:
         "change_key": answer.change_key,
         # Made and deleted between two listings, it would be in none.
         "is_unlisted": step.create_item is not None or step.link.is_unlisted,
+        "is_removed": False,
         "seen_key": "" if step.learns_uid else answer.change_key,
     }
     return fields | ({"due_at": Now()} if step.learns_uid else {})

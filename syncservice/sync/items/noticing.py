@@ -25,6 +25,8 @@ from syncservice.sync.items.link_writing import write_links
 State = ItemLink.State
 #: Changes of the CRM that are looked at in one transaction.
 RECORDS_AT_ONCE = 500
+#: Records that other filters may select besides before that is looked at as a beginning is.
+NEW_UNASKED = 10
 
 
 def cursor_of(book: Book) -> str:
@@ -98,8 +100,8 @@ def _news_of(book: Book, item: ListedItem, link: ItemLink) -> dict[str, Any]:
     fields["is_unlisted"] = False
     if link.state == State.LINKED and link.is_marked and _lost_category(book, item):
         fields |= {"state": State.UNLINKED, "due_at": None, "by_filter": False}
-    elif link.state == State.UNLINKED and book.is_tracked(item.categories):
-        fields |= {"state": State.LINKED, "base": None, "due_at": Now(), "is_marked": False}
+    elif link.state == State.UNLINKED and _is_tracked_again(book, item, link):
+        fields |= {"state": State.LINKED, "seen_key": "", "due_at": Now(), "is_marked": False}
     elif link.state in (State.UNLINKED, State.DELETED):
         pass
     elif item.change_key != link.change_key:
@@ -109,6 +111,11 @@ def _news_of(book: Book, item: ListedItem, link: ItemLink) -> dict[str, Any]:
             fields |= {"state": State.LINKED if was_linked else State.WANTED}
             fields |= {"fault_code": "", "fault_text": ""}
     return fields
+
+
+def _is_tracked_again(book: Book, item: ListedItem, link: ItemLink) -> bool:
+    """Whether a person put the category on, which an item that fell out of the filter still has."""
+    return not link.by_filter and book.is_tracked(item.categories)
 
 
 def _lost_category(book: Book, item: ListedItem) -> bool:
@@ -227,6 +234,7 @@ def _link_to(book: Book, link: ItemLink, item: ListedItem) -> None:
         uid=item.uid or link.uid,
         base=link.base if keeps_base else None,
         is_removed=False,
+        deleted_record=None,
         is_unlisted=False,
         is_marked=False,
         due_at=Now(),
@@ -283,6 +291,9 @@ def notice_records(book: Book, progress: ItemProgress) -> bool:
             position, is_last = here, True
             selected = book.records.keys_selected(book.user)
             linked = set(book.links.values_list("key", flat=True))
+            if len(selected - linked) > NEW_UNASKED:  # much comes at once: as at the beginning
+                ItemProgress.objects.filter(pk=progress.pk).update(first=ItemProgress.First.NEW)
+                return False
             _notice_missing(book, linked)
             notice_keys(book, selected | linked, selected)
         elif keys := found.records.keys() - deleted:
@@ -320,8 +331,11 @@ def notice_keys(book: Book, keys: Collection[UUID], selected: Collection[UUID]) 
             state=state,
             by_filter=True,
             is_leaving=False,
-            base=None,
+            is_removed=False,
+            deleted_record=None,
+            base=link.base if state == State.LINKED else None,
             is_marked=False,
+            seen_key="",
             due_at=Now(),
             attempts=0,
         )
