@@ -133,6 +133,7 @@ def _write_together(book: Book, steps: Sequence[Step]) -> int:
         )
         for step, record in zip(creating, made, strict=True):
             step.record = record
+    records.prepare(step.change_record for step in changing)
     for step in changing:
         if step.delete_record:
             records.delete(step.record)
