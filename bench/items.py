@@ -3,7 +3,8 @@
 A line each: the first synchronization, from the look that asks somebody to the visit that finds
 nothing left; after 1 % changed on each side; a quiet visit; a mailbox that has all of it already,
 from another installation; and a mailbox whose items become records. A fifth of the appointments
-have two attendees, whom the future ones invite.
+have two attendees, whom the future ones invite. `plan` is what the look foretold: items and records
+that would be made, pairs that would be linked, invitations.
 
 The peers write and read contacts, and do nothing else: `bulk_create` and `contacts.all()`. The
 simulator runs in a process of its own. Whose processor time it was, ours, PostgreSQL's or the

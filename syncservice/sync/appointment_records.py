@@ -77,9 +77,10 @@ class AppointmentRecords(KindRecords[Appointment]):
             record.save(update_fields=columns)
         if attendees.NAMES & values.keys():
             attendees.write(record, values, self._addresses)
+            _load_parts([record])
         if "attachments" in values:
             _write_attachments(record, values["attachments"])
-        _load_parts([record])
+            _load_parts([record])
 
     def create_all(self, items: Sequence[tuple[Values, UUID]], user: User) -> list[Appointment]:
         self._addresses.prepare(address for values, _ in items for address in attendees.of(values))

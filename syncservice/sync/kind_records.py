@@ -63,6 +63,9 @@ class KindRecords(Generic[Row]):
         found: datetime = record.changed_at  # type: ignore[attr-defined]
         return found
 
+    def prepare(self, values: Iterable[Values]) -> None:
+        """Look up at once what many values name, before they are written one by one."""
+
     def create(self, values: Values, user: User, key: UUID) -> Row:
         """Make one record of an item, owned by the user; see `create_all`."""
         return self.create_all([(values, key)], user)[0]

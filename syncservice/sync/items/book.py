@@ -38,6 +38,9 @@ class Records(Protocol):
     def create_all(self, items: Sequence[tuple[Values, UUID]], user: User) -> list[Any]:
         """Make records of items, in their order."""
 
+    def prepare(self, values: Iterable[Values]) -> None:
+        """Look up at once what many values name, before they are written one by one."""
+
     def apply(self, record: Any, values: Values, user: User) -> None: ...
 
     def delete(self, record: Any) -> None: ...

@@ -17,6 +17,11 @@ Action = JournalEntry.Action
 WHILE = timedelta(hours=1)
 
 
+def deletes(link: ItemLink) -> bool:
+    """Whether something may be deleted when this link is settled: then the others are counted."""
+    return link.is_removed or link.deleted_record is not None
+
+
 def hold_mass_deletion(book: Book) -> bool:
     """Hold the deletions that are due, when they are many, until somebody answers; True: it did."""
     due = book.links.filter(state=ItemLink.State.LINKED, due_at__lte=Now(), question="")

@@ -44,10 +44,15 @@ class Settled:
         self.failed += other.failed
 
 
-def due_links(book: Book, limit: int, but: Collection[int] = ()) -> list[ItemLink]:
-    """Return the links that wait longest, none of `but`."""
+def due_ids(book: Book, limit: int, but: Collection[int] = ()) -> list[int]:
+    """Return the ids of the links that wait longest, none of `but`."""
     due = book.links.filter(due_at__lte=Now()).exclude(pk__in=but)
-    return list(due.order_by("due_at", "pk")[:limit])
+    return list(due.order_by("due_at", "pk").values_list("pk", flat=True)[:limit])
+
+
+def still_due(book: Book, ids: Collection[int]) -> list[ItemLink]:
+    """Return those of some links that are due now."""
+    return list(book.links.filter(pk__in=ids, due_at__lte=Now()).order_by("due_at", "pk"))
 
 
 def settle(
@@ -128,6 +133,7 @@ def _write_together(book: Book, steps: Sequence[Step]) -> int:
         )
         for step, record in zip(creating, made, strict=True):
             step.record = record
+    records.prepare(step.change_record for step in changing)
     for step in changing:
         if step.delete_record:
             records.delete(step.record)

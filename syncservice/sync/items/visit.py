@@ -15,11 +15,13 @@ from syncservice.sync.items.noticing import (
     notice_items,
     notice_records,
 )
-from syncservice.sync.items.settling import due_links, settle
+from syncservice.sync.items.settling import due_ids, settle, still_due
 from syncservice.sync.visit import Budget, Outcome
 
 #: Links of one batch: so many items are read, and written, at once.
 SETTLED_AT_ONCE = 50
+#: Due links that are looked for at once: after a first look all are due, and are put in order.
+LOOKED_FOR = 1000
 #: Exchange lists no more at once.
 MOST_CHANGES = 512
 #: A link that is due again and again within one visit waits for the next.
@@ -126,16 +128,17 @@ def _settle_due(
     moment: Callable[[], datetime],
 ) -> bool:
     times: Counter[int] = Counter()
-    while links := due_links(
-        book, SETTLED_AT_ONCE, [pk for pk, n in times.items() if n >= MOST_TIMES]
-    ):
-        if guarding.hold_mass_deletion(book):
-            continue
-        times.update(link.pk for link in links)
-        settled = settle(book, gateway, links, moment)
-        outcome.stored += settled.records
-        outcome.written += settled.items
-        outcome.failed += settled.failed
-        if is_spent():
-            return True
+    while ids := due_ids(book, LOOKED_FOR, [pk for pk, n in times.items() if n >= MOST_TIMES]):
+        times.update(ids)
+        for place in range(0, len(ids), SETTLED_AT_ONCE):
+            some = ids[place : place + SETTLED_AT_ONCE]
+            links = still_due(book, some)
+            if any(map(guarding.deletes, links)) and guarding.hold_mass_deletion(book):
+                links = still_due(book, some)
+            settled = settle(book, gateway, links, moment)
+            outcome.stored += settled.records
+            outcome.written += settled.items
+            outcome.failed += settled.failed
+            if is_spent():
+                return True
     return False
