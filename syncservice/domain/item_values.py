@@ -114,3 +114,17 @@ def text_of(text: str | None) -> str:
     """Give a text the form that it has in values."""
     lines = (text or "").replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return "\n".join(line.rstrip() for line in lines).rstrip()
+
+
+def organizer_of(values: Values) -> str:
+    """Return the address of who called a meeting, in lower case; '': nobody."""
+    organizer = values.get("organizer")
+    return str(organizer["address"]).lower() if organizer else ""
+
+
+def subject_of(values: Values) -> str:
+    """Return what people call it: the subject, or a contact's name."""
+    name = values.get("full_name")
+    if name:
+        return " ".join(filter(None, (name["first"], name["middle"], name["last"])))
+    return str(values.get("subject") or "")

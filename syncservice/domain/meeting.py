@@ -8,7 +8,7 @@ plain copy of ours that invites nobody.
 import enum
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from syncservice.domain.field_map import Direction
 from syncservice.domain.item_values import OCCURRENCE
@@ -130,18 +130,17 @@ def invitations(
     now: datetime,
     *,
     changed: Collection[str] = (),
-    updates_past: bool = False,
     propagates_cancellations: bool = False,
 ) -> Invitations:
     """Say who is told of what is done (3G).
 
-    `changed` are the names of the values that an update writes. `updates_past` is
-    SSSUpdatePastMeetingsInNonDraftMode (F241), `propagates_cancellations`
-    SSSPropagateAppointmentCancellationsToExchange (F255).
+    `changed` are the names of the values that an update writes; of an occurrence that is over,
+    nobody is told. `propagates_cancellations` is SSSPropagateAppointmentCancellationsToExchange
+    (F255).
     """
     if meeting.role is not Role.ORGANIZER or not meeting.has_attendees:
         return Invitations.NOBODY
-    if meeting.is_past(now) and not (action is Action.UPDATE and updates_past):
+    if meeting.is_past(now):
         return Invitations.NOBODY
     if action is Action.CANCEL and not propagates_cancellations:
         return Invitations.NOBODY
@@ -149,11 +148,18 @@ def invitations(
         return Invitations.NOBODY
     if action is not Action.UPDATE:
         return Invitations.ALL
-    told = {name for name in changed if name in SENSITIVE or name.startswith(OCCURRENCE)}
+    told = {name for name in changed if name in SENSITIVE or _is_to_come(name, now)}
     # That it was completed or canceled is not told by showing it as free: see `Action.CANCEL`.
     if not told or (not meeting.is_open and told <= {"show_as"}):
         return Invitations.NOBODY
     return Invitations.CHANGED if told <= ATTENDEES else Invitations.ALL
+
+
+def _is_to_come(name: str, now: datetime) -> bool:
+    """Whether a value is that of an occurrence which is not over by its date."""
+    if not name.startswith(OCCURRENCE):
+        return False
+    return date.fromisoformat(name.removeprefix(OCCURRENCE)) >= now.date()
 
 
 def crm_deletion(meeting: Meeting, now: datetime, *, is_logical: bool) -> CrmDeletion:

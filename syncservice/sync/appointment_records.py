@@ -111,6 +111,11 @@ class AppointmentRecords(KindRecords[Appointment]):
             record.uid = uid
         Appointment.objects.bulk_update([record for record, _ in learning], ["uid"])
 
+    def organizer_id(self, record: Appointment) -> int | None:
+        """Return the user who called it; None: it is none of ours."""
+        organizer = attendees.organizer_of(record)
+        return organizer.user_id if organizer is not None else None
+
     def cancel(self, record: Appointment) -> None:
         """Call an appointment off."""
         record.status = Appointment.Status.CANCELED

@@ -141,6 +141,10 @@ def _attendees(parties: Iterable[AppointmentParty]) -> dict[str, AppointmentPart
     return found
 
 
+def organizer_of(record: Appointment) -> AppointmentParty | None:
+    return _organizer(record.parties.all())
+
+
 def _organizer(parties: Iterable[AppointmentParty]) -> AppointmentParty | None:
     return next((one for one in parties if one.participation == Participation.ORGANIZER), None)
 

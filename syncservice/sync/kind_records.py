@@ -1,5 +1,6 @@
 """What the records of all kinds have in common as sides of a synchronization."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Generic, TypeVar
@@ -18,7 +19,7 @@ _IMPORTANCE = {Priority.LOW: "low", Priority.NORMAL: "normal", Priority.HIGH: "h
 _PRIORITIES = {importance: priority for priority, importance in _IMPORTANCE.items()}
 
 
-class KindRecords(Generic[Row]):
+class KindRecords(ABC, Generic[Row]):
     """The records of one kind; what they say is said in the values of `domain.item_values`."""
 
     kind: ClassVar[ItemKind]
@@ -55,9 +56,6 @@ class KindRecords(Generic[Row]):
     def delete(self, record: Row) -> None:
         record.delete()
 
-    def cancel(self, record: Row) -> None:
-        raise NotImplementedError("Only appointments are called off.")
-
     def changed_at(self, record: Row) -> datetime:
         """Say when it changed, by the database's clock; of a record that was loaded."""
         found: datetime = record.changed_at  # type: ignore[attr-defined]
@@ -70,11 +68,13 @@ class KindRecords(Generic[Row]):
         """Make one record of an item, owned by the user; see `create_all`."""
         return self.create_all([(values, key)], user)[0]
 
+    @abstractmethod
     def create_all(self, items: Sequence[tuple[Values, UUID]], user: User) -> list[Row]:
-        raise NotImplementedError
+        """Make records of items, owned by the user, in their order."""
 
+    @abstractmethod
     def _rows(self) -> "models.QuerySet[Row]":
-        raise NotImplementedError
+        """Return the records with all that their values are made of."""
 
 
 def fitting(model: type[models.Model], column: str, value: Value) -> str:

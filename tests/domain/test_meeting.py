@@ -104,24 +104,6 @@ def test_who_is_told(action: Action, words: str, changed: str, told: Invitations
 
 
 @pytest.mark.parametrize(
-    ("action", "words", "told"),
-    [
-        (UPDATE, "past", ALL),
-        (UPDATE, "past alone", NOBODY),
-        (UPDATE, "past attendee", NOBODY),
-        (CREATE, "past", NOBODY),
-        (DELETE, "past", NOBODY),
-        (CANCEL, "past", NOBODY),
-    ],
-)
-def test_an_organisation_may_have_updates_of_past_meetings_sent(
-    action: Action, words: str, told: Invitations
-) -> None:
-    found = invitations(action, meeting(words), NOW, changed=["subject"], updates_past=True)
-    assert found is told
-
-
-@pytest.mark.parametrize(
     ("words", "told"),
     [("", ALL), ("past", NOBODY), ("alone", NOBODY), ("attendee", NOBODY), ("copy", NOBODY)],
 )

@@ -23,6 +23,7 @@ from syncservice.crm.models import (
 )
 from syncservice.domain.faults import Patience
 from syncservice.domain.item_values import ItemKind
+from syncservice.domain.recurrence import Pattern, Recurrence
 from syncservice.mailboxes import administration, directions, schedule
 from syncservice.mailboxes.models import (
     Direction,
@@ -31,6 +32,7 @@ from syncservice.mailboxes.models import (
     ItemProgress,
     JournalEntry,
     Lane,
+    Mailbox,
     Organisation,
     Schedule,
 )
@@ -149,6 +151,20 @@ def test_a_question_about_many_deletions_holds_them_when_the_filters_change(ann)
     assert Task.objects.count() == 20
 
 
+def test_a_plain_copy_of_somebody_elses_meeting_stays_when_the_record_is_deleted(ann):  # 3G
+    record = appointment(ann)
+    record.parties.filter(participation=Party.ORGANIZER).delete()
+    record.parties.create(participation=Party.ORGANIZER, address="cas@elsewhere.test")
+    record.parties.create(participation=Party.REQUIRED, address=ann.user.email, user=ann.user)
+    ann.visit()
+    (item,) = ann.items(APPOINTMENT)
+    ann.outlook.edit(item.item_id, location="Room 1")  # now it was read, and says whose it is
+    ann.visit()
+    record.delete()
+    ann.visit()
+    assert len(ann.items(APPOINTMENT)) == 1
+
+
 def test_what_somebody_said_no_to_does_not_come_back_to_the_mailbox(ann):
     for number in range(20):
         task(ann, f"task {number}")
@@ -196,6 +212,23 @@ def test_attachments_of_the_crm_are_not_deleted_since_exchange_reads_none(ann): 
     assert record.attachments.exists()
 
 
+def test_a_past_occurrence_that_is_deleted_in_outlook_stays_in_the_crm(ann):  # 3H
+    start = datetime.now(UTC).replace(hour=9, minute=0, second=0, microsecond=0)
+    start -= timedelta(days=14)
+    value = Recurrence(
+        pattern=Pattern.DAILY, interval=1, starts_on=start.date(), count=60
+    ).as_value()
+    end = start + timedelta(hours=1)
+    fields = {"starts_at": start, "ends_at": end, "recurrence": value, "time_zone": "UTC"}
+    record = appointment(ann, **fields)
+    ann.visit()
+    day = (start + timedelta(days=2)).date().isoformat()
+    ann.outlook.edit(ann.items(APPOINTMENT)[0].item_id, **{f"occurrence:{day}": "deleted"})
+    ann.visit()
+    record.refresh_from_db()
+    assert record.occurrences == {}
+
+
 def test_a_meeting_is_not_off_because_one_of_its_attendees_was_taken_off_it(ann, bob):
     uid, invited = uuid4().hex, [who("ann@example.test"), who("bob@example.test")]
     meeting = {"subject": "Plans", "time": time_of(SOON), "organizer": who("cas@elsewhere.test")}
@@ -215,6 +248,18 @@ def test_a_meeting_is_not_off_because_one_of_its_attendees_was_taken_off_it(ann,
     assert Appointment.objects.get().state != Appointment.State.CANCELED
 
 
+def test_an_attendee_may_not_track_a_meeting_where_the_organisation_does_not_let_him(ann):  # F207
+    Organisation.objects.update_or_create(pk=1, defaults={"tracks_from_non_organizer": False})
+    ann.outlook.store(
+        APPOINTMENT,
+        {"subject": "Plans", "time": time_of(SOON), "organizer": who("cas@elsewhere.test")},
+        is_organizer=False,
+        categories=(TRACKED,),
+    )
+    ann.visit()
+    assert not Appointment.objects.exists()
+
+
 # Mail
 
 
@@ -230,6 +275,51 @@ def test_a_cancel_in_the_crm_tells_nobody_by_default(ann, exchange):  # 3G, F255
     ann.visit()
     exchange.messages.clear()
     record.status = Appointment.Status.CANCELED
+    record.save()
+    ann.visit()
+    assert mail(exchange) == []
+
+
+def test_a_meeting_that_shows_as_free_is_called_off_too(ann, exchange):  # F255
+    Organisation.objects.update_or_create(pk=1, defaults={"propagates_cancellations": True})
+    record = appointment(ann, "kim@customer.test", status=Appointment.Status.FREE)
+    ann.visit()
+    exchange.messages.clear()
+    record.status = Appointment.Status.CANCELED
+    record.save()
+    ann.visit()
+    assert mail(exchange) == [(What.CANCELLATION, ("kim@customer.test",))]
+
+
+def test_meetings_that_are_adopted_mail_nobody(ann, exchange):
+    """Adoption adds the CRM's attendees to what is there: that they were one is no change."""
+    for number in range(60):
+        at = SOON + timedelta(days=number)
+        appointment(ann, "kim@customer.test", starts_at=at, ends_at=at + timedelta(hours=1))
+        ann.outlook.store(APPOINTMENT, {"subject": "Plans", "time": time_of(at)})
+    ann.visit()
+    assert mail(exchange) == []
+    assert all(item.values["required"] for item in ann.items(APPOINTMENT))
+
+
+def test_a_past_occurrence_of_a_running_series_tells_nobody(ann, exchange):  # 3G
+    start = datetime.now(UTC).replace(hour=9, minute=0, second=0, microsecond=0)
+    start -= timedelta(days=14)
+    value = Recurrence(
+        pattern=Pattern.DAILY, interval=1, starts_on=start.date(), count=60
+    ).as_value()
+    record = appointment(
+        ann,
+        "kim@customer.test",
+        starts_at=start,
+        ends_at=start + timedelta(hours=1),
+        recurrence=value,
+        time_zone="UTC",
+    )
+    ann.visit()
+    exchange.messages.clear()
+    day = (start + timedelta(days=2)).date().isoformat()
+    record.occurrences = {day: {"subject": "what was said"}}
     record.save()
     ann.visit()
     assert mail(exchange) == []
@@ -322,7 +412,81 @@ def test_a_value_that_was_taken_away_while_unlinked_does_not_return(ann, bob):
     assert kim.mobile_phone == ""
 
 
+def test_an_edit_counts_when_categories_were_brought_into_use_later(ann):
+    Organisation.objects.update_or_create(pk=1, defaults={"uses_category_tracking": False})
+    kim = contact(ann)
+    ann.visit()
+    Organisation.objects.update_or_create(pk=1, defaults={"uses_category_tracking": True})
+    ann.outlook.edit(ann.items(CONTACT)[0].item_id, mobile="06-1")
+    ann.visit()
+    kim.refresh_from_db()
+    assert kim.mobile_phone == "06-1"
+
+
+def test_the_answers_of_two_attendees_of_an_outsiders_meeting_are_both_kept(ann, bob):
+    uid, invited = uuid4().hex, [who("ann@example.test"), who("bob@example.test")]
+    for one in (ann, bob):
+        one.outlook.store(
+            APPOINTMENT,
+            {
+                "subject": "Plans",
+                "time": time_of(SOON),
+                "organizer": who("cas@elsewhere.test"),
+                "required": invited,
+                "responses": {"ann@example.test": "none", "bob@example.test": "none"},
+            },
+            uid=uid,
+            is_organizer=False,
+            categories=(TRACKED,),
+        )
+    for one in (ann, bob):
+        one.outlook.answer(one.items(APPOINTMENT)[0].item_id, "accepted")
+        one.visit()
+    ann.visit()
+    parties = Appointment.objects.get().parties.filter(participation=Party.REQUIRED)
+    assert {party.address: party.response for party in parties} == {
+        "ann@example.test": "accepted",
+        "bob@example.test": "accepted",
+    }
+
+
+def test_an_organizer_is_known_by_what_the_server_says(ann):
+    """The mailbox's own name for its owner may be another address of his."""
+    item = ann.outlook.store(
+        APPOINTMENT, {"subject": "Plans", "time": time_of(SOON)}, categories=(TRACKED,)
+    )
+    item.values["organizer"] = who("ann.alias@example.test")
+    ann.visit()
+    record = Appointment.objects.get()
+    record.subject = "Other plans"
+    record.save()
+    ann.visit()
+    assert ann.items(APPOINTMENT)[0].values["subject"] == "Other plans"
+
+
 # What waits for ever
+
+
+def test_who_waits_gets_a_copy_when_the_organizers_calendar_is_not_begun_with(ann, bob):
+    ItemProgress.objects.create(mailbox=ann.mailbox, kind=APPOINTMENT, first=First.DECLINED)
+    appointment(ann, bob)
+    for one in (ann, bob, ann, bob):
+        one.visit()
+    assert len(bob.items(APPOINTMENT)) == 1
+
+
+def test_an_organizer_whose_address_changed_still_invites(ann, exchange):
+    record = appointment(ann, "kim@customer.test")
+    ann.visit()
+    exchange.messages.clear()
+    new = "ann.new@example.test"
+    type(ann.user).objects.filter(pk=ann.user.pk).update(email=new)
+    Mailbox.objects.filter(pk=ann.mailbox.pk).update(email_address=new)
+    ann.mailbox.refresh_from_db()
+    ann.outlook.address = new
+    record.parties.create(participation=Party.REQUIRED, address="cas@customer.test")
+    ann.visit()
+    assert mail(exchange) == [(What.INVITATION, ("cas@customer.test",))]
 
 
 def test_a_task_that_no_longer_recurs_is_kept_in_step_again(ann):
@@ -337,6 +501,42 @@ def test_a_task_that_no_longer_recurs_is_kept_in_step_again(ann):
     assert Task.objects.get().description == "at noon"
 
 
+def test_who_waits_for_an_invitation_gets_a_copy_when_the_organizer_leaves(ann, bob):
+    appointment(ann, bob)
+    bob.visit()
+    assert bob.links.get().state == State.WAITING
+    directions.disable([ann.mailbox.pk], [Direction.Kind.ACT], "tests")
+    schedule.plan([ann.mailbox.pk])
+    bob.visit()
+    assert len(bob.items(APPOINTMENT)) == 1
+
+
+def test_a_change_of_a_meeting_with_a_new_organizer_travels_or_is_told(ann, bob):
+    record = appointment(ann, bob)
+    for one in (ann, bob, ann):
+        one.visit()
+    record.parties.filter(user=ann.user).update(participation=Party.REQUIRED)
+    record.parties.filter(user=bob.user).update(participation=Party.ORGANIZER)
+    record.subject = "Other plans"
+    record.save()
+    for one in (ann, bob, ann, bob):
+        one.visit()
+    subjects = {item.values["subject"] for one in (ann, bob) for item in one.items(APPOINTMENT)}
+    links = ItemLink.objects.filter(key=record.pk)
+    assert subjects == {"Other plans"} or links.exclude(fault_code="").exists()
+
+
+def test_what_was_taken_back_is_not_made_again_when_its_item_changes(ann):
+    item_id = ann.outlook.add(TASK, subject="Call Kim", categories=(TRACKED,))
+    ann.visit()
+    JournalEntry.objects.filter(action="created_record").update(undo_asked_at=Now())
+    ann.visit()
+    ann.visit()
+    ann.outlook.edit(item_id, notes="at noon")
+    ann.visit()
+    assert not Task.objects.exists()
+
+
 # Doubles
 
 
@@ -348,6 +548,24 @@ def test_an_attendee_gets_no_plain_copy_when_the_organizers_mailbox_has_another_
     ann.user.refresh_from_db()
     appointment(ann, bob)
     for one in (bob, ann, bob, ann, bob):
+        one.visit()
+    assert len(bob.items(APPOINTMENT)) == 1
+
+
+def test_a_plain_copy_goes_when_the_invitation_came_before_its_uid_was_known(ann, bob):
+    directions.disable([ann.mailbox.pk], [Direction.Kind.ACT], "tests")
+    schedule.plan([ann.mailbox.pk])
+    record = appointment(ann, bob)
+    bob.visit()
+    assert len(bob.items(APPOINTMENT)) == 1
+    directions.enable([ann.mailbox.pk], [Direction.Kind.ACT], "tests")
+    schedule.plan([ann.mailbox.pk])
+    ann.visit()
+    Appointment.objects.filter(pk=record.pk).update(uid="")  # its visit ended before it learned
+    ann.links.update(due_at=datetime.now(UTC), seen_key="")
+    bob.visit()
+    ann.visit()
+    for one in (bob, ann, bob):
         one.visit()
     assert len(bob.items(APPOINTMENT)) == 1
 

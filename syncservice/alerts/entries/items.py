@@ -86,6 +86,22 @@ ITEMS = {
             "Nothing needs to be done. Remove the meeting from the mailbox if it is in the way."
         ),
     ),
+    "item.handed_over": Entry(
+        meaning=_("A meeting got another organizer in the CRM, and its changes do not travel."),
+        cause=_("Exchange knows no way to hand a meeting over to another organizer."),
+        remedy=_(
+            "Name the former organizer again; or cancel the meeting, and let the new organizer "
+            "call another one."
+        ),
+    ),
+    "item.not_organizer": Entry(
+        meaning=_("An attendee tracked a meeting, and it does not become a record."),
+        cause=_("The organisation lets only the organizer of a meeting track it."),
+        remedy=_(
+            "Let the organizer track it, or let attendees track meetings in the settings of the "
+            "organisation."
+        ),
+    ),
     "item.scheduling_conflict": Entry(
         meaning=_("An appointment overlaps another one and stays in the mailbox only."),
         cause=_("The question whether to store it all the same was answered no."),

@@ -149,6 +149,8 @@ class Migration(migrations.Migration):
                 ("base", models.JSONField(null=True)),
                 ("by_filter", models.BooleanField(default=False)),
                 ("is_marked", models.BooleanField(default=False)),
+                ("has_category", models.BooleanField(default=False)),
+                ("is_organizers", models.BooleanField(null=True)),
                 ("is_removed", models.BooleanField(default=False)),
                 ("is_unlisted", models.BooleanField(default=False)),
                 ("is_leaving", models.BooleanField(default=False)),

@@ -52,8 +52,12 @@ class ItemLink(models.Model):
     base = models.JSONField(null=True)  # as `domain.merge` keeps it; null: never agreed
     #: It is here because a filter selects it: it is unlinked when none does any more.
     by_filter = models.BooleanField(default=False)
-    #: The item bears our record key and our category: taking the category off unlinks it.
+    #: The item bears our record key and, where the organisation tracks by it, our category.
     is_marked = models.BooleanField(default=False)
+    #: It had our category when it was last seen: taking that off unlinks, putting it on links.
+    has_category = models.BooleanField(default=False)
+    #: Of a meeting: the mailbox called it, its server says; null: there is no item, or none says.
+    is_organizers = models.BooleanField(null=True)
     is_removed = models.BooleanField(default=False)  # the item left its folder
     #: A listing that ends without it is news: it was just made, or all is listed once more.
     is_unlisted = models.BooleanField(default=False)

@@ -45,14 +45,19 @@ class Records(Protocol):
 
     def delete(self, record: Any) -> None: ...
 
+    def record_type(self, record: Any) -> str:
+        """Name it as `domain.field_map` does."""
+
+    # Of appointments only
+
     def cancel(self, record: Any) -> None:
-        """Mark an appointment canceled; of other kinds, nothing is called off."""
+        """Mark it canceled."""
 
     def learn_uids(self, learning: Sequence[tuple[Any, str]]) -> None:
         """Let appointments know how Exchange calls them in all calendars."""
 
-    def record_type(self, record: Any) -> str:
-        """Name it as `domain.field_map` does."""
+    def organizer_id(self, record: Any) -> int | None:
+        """Return the user who called it; None: it is none of ours."""
 
 
 @dataclass(frozen=True)
@@ -86,5 +91,8 @@ class Book:
             return None
 
     def is_tracked(self, categories: Sequence[str]) -> bool:
+        """Whether an item has our category; a renamed one, also by the name that it began with."""
         names = {name.casefold() for name in categories}
-        return bool(self.category) and self.category.casefold() in names
+        return bool(self.category) and not names.isdisjoint(
+            (self.category.casefold(), TRACKED.casefold())
+        )

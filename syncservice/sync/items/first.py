@@ -16,13 +16,14 @@ from syncservice.alerts import alerts
 from syncservice.crm import changes
 from syncservice.domain import guard
 from syncservice.domain.adoption import FirstSync, Hint, match
-from syncservice.domain.item_values import ItemKind
+from syncservice.domain.item_values import ItemKind, subject_of
 from syncservice.domain.meeting import Invitations
-from syncservice.mailboxes.models import ItemLink, ItemProgress, SeenAppointment
+from syncservice.mailboxes.models import ItemLink, ItemProgress
 from syncservice.mailboxes.schedule import fenced
 from syncservice.servers.gateway import Activities, ListedItem
+from syncservice.sync.items import links
 from syncservice.sync.items.book import Book
-from syncservice.sync.items.deciding import Decider, subject_of
+from syncservice.sync.items.deciding import decide
 from syncservice.sync.items.noticing import move_cursor
 
 First = ItemProgress.First
@@ -170,7 +171,7 @@ def _counted(
     """Count what would be done; creations are decided as they will be, and forgotten again."""
     counts: Counter[str] = Counter()
     for some in _runs(survey.creations):
-        steps = Decider(book, gateway, now).decide([_creation(book, key) for key in some])
+        steps = decide(book, gateway, [links.creation(book, key) for key in some], now)
         for step in steps:
             item = step.create_item
             if item is None:
@@ -189,54 +190,18 @@ def _counted(
     )
 
 
-def _creation(book: Book, key: UUID) -> ItemLink:
-    return ItemLink(
-        mailbox_id=book.mailbox.pk,
-        kind=book.kind,
-        key=key,
-        state=State.CREATING,
-        by_filter=True,
-        due_at=Now(),
-    )
-
-
 def _link(book: Book, survey: Survey) -> None:
     """Make all of it work to be done; to be called `fenced`."""
     listed = {item.item_id: item for item in survey.items}
-    links = [_creation(book, key) for key in survey.creations]
-    links += [
-        _of_item(book, listed[item_id], key, State.LINKED, key in survey.selected)
+    found = [links.creation(book, key) for key in survey.creations]
+    found += [
+        links.of_item(book, listed[item_id], key, State.LINKED, by_filter=key in survey.selected)
         for item_id, key in survey.pairs.items()
     ]
-    links += [
-        _of_item(book, item, uuid4(), State.WANTED, by_filter=False) for item in survey.wanted
+    found += [
+        links.of_item(book, item, uuid4(), State.WANTED, by_filter=False) for item in survey.wanted
     ]
-    ItemLink.objects.bulk_create(links, batch_size=1000)
+    ItemLink.objects.bulk_create(found, batch_size=1000)
     if book.kind is ItemKind.APPOINTMENT:
-        taken = {link.item_id for link in links}
-        SeenAppointment.objects.bulk_create(
-            [
-                SeenAppointment(mailbox_id=book.mailbox.pk, item_id=item.item_id, uid=item.uid)
-                for item in survey.items
-                if item.uid and item.item_id not in taken
-            ],
-            ignore_conflicts=True,
-            batch_size=1000,
-        )
-
-
-def _of_item(
-    book: Book, item: ListedItem, key: UUID, state: ItemLink.State, by_filter: bool
-) -> ItemLink:
-    return ItemLink(
-        mailbox_id=book.mailbox.pk,
-        kind=book.kind,
-        key=key,
-        state=state,
-        item_id=item.item_id,
-        seen_key=item.change_key,
-        uid=item.uid,
-        subject=item.subject,
-        by_filter=by_filter,
-        due_at=Now(),
-    )
+        taken = set(book.links.exclude(item_id="").values_list("item_id", flat=True))
+        links.keep_sights(book, (item for item in survey.items if item.item_id not in taken))

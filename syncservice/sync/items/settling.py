@@ -18,7 +18,7 @@ from syncservice.mailboxes.schedule import ClaimLost, fenced, note_progress
 from syncservice.servers.gateway import Activities, Gone, NotWritten, Written
 from syncservice.sync.items import files, keeping
 from syncservice.sync.items.book import Book
-from syncservice.sync.items.deciding import Decider
+from syncservice.sync.items.deciding import decide
 from syncservice.sync.items.link_writing import settle_links
 from syncservice.sync.items.overtaken import take_back
 from syncservice.sync.items.steps import Step
@@ -59,8 +59,7 @@ def settle(
     book: Book, gateway: Activities, links: Sequence[ItemLink], moment: Callable[[], datetime]
 ) -> Settled:
     """Bring both sides of these links in step, or raise FaultError; ClaimLost as ever."""
-    decider = Decider(book, gateway, moment())
-    steps = decider.decide(links)
+    steps = decide(book, gateway, links, moment())
     files.fetch(book, gateway, steps)
     done = _write_records(book, steps)
     done.add(_write_items(book, gateway, steps))

@@ -13,8 +13,8 @@ from syncservice.sync.items.noticing import (
     cursor_of,
     forget_cursor,
     notice_items,
-    notice_records,
 )
+from syncservice.sync.items.noticing_records import notice_records
 from syncservice.sync.items.settling import due_ids, settle, still_due
 from syncservice.sync.visit import Budget, Outcome
 
