@@ -42,53 +42,59 @@ def visit_within_slots(begun: Begun, *, only_requests: bool = False) -> Outcome:
 
     Raise ClaimLost. With `only_requests`, see `sync.visit`.
     """
-    claim = begun.claim
-    inbox = Inbox(claim, settings.ITEM_ATTEMPTS, begun.mailbox.email_since)
+    inbox = Inbox(begun.claim, settings.ITEM_ATTEMPTS, begun.mailbox.email_since)
     # After a visit that died, one message at a time: what killed it then stands alone.
     budget = dataclasses.replace(BUDGET, batch_messages=1) if begun.crashes else BUDGET
     moves_failed = begun.profile.move_failed_to_undeliverable
-    try:
-        with held(begun) as admit, registry.incoming(begun.mailbox, admit) as gateway:
-            return visit(
-                gateway,
-                inbox,
-                budget,
-                time.monotonic,
-                is_stopping,
-                organised=registry.organised(gateway),
-                undeliverable=UNDELIVERABLE_FOLDER if moves_failed else "",
-                only_requests=only_requests,
-            )
-    except FaultError as error:
-        if error.fault.nature is Nature.LIMITED:
-            return Outcome(limit=error.fault)
-        return Outcome(fault=error.fault)
-    except SoftTimeLimitExceeded:
-        if is_stopping():
-            return Outcome(stopped=True, more_left=True)
-        return Outcome(fault=_TIMED_OUT)
+    with (
+        _ending() as ended,
+        held(begun) as admit,
+        registry.incoming(begun.mailbox, admit) as gateway,
+    ):
+        return visit(
+            gateway,
+            inbox,
+            budget,
+            time.monotonic,
+            is_stopping,
+            organised=registry.organised(gateway),
+            undeliverable=UNDELIVERABLE_FOLDER if moves_failed else "",
+            only_requests=only_requests,
+        )
+    return ended
 
 
 def visit_items_within_slots(begun: Begun, *, only_push: bool = False) -> Outcome:
     """Bring a mailbox's appointments, contacts and tasks in step; else as `visit_within_slots`."""
+    with (
+        _ending() as ended,
+        held(begun) as admit,
+        registry.activities(begun.mailbox, admit) as gateway,
+    ):
+        return visit_items(
+            gateway,
+            books_of(begun.claim, begun.mailbox),
+            BUDGET,
+            time.monotonic,
+            is_stopping,
+            only_push=only_push,
+        )
+    return ended
+
+
+@contextmanager
+def _ending() -> Iterator[Outcome]:
+    """Give the outcome of a visit that ends inside the block before it can say one itself."""
+    ended = Outcome()
     try:
-        with held(begun) as admit, registry.activities(begun.mailbox, admit) as gateway:
-            return visit_items(
-                gateway,
-                books_of(begun.claim, begun.mailbox),
-                BUDGET,
-                time.monotonic,
-                is_stopping,
-                only_push=only_push,
-            )
+        yield ended
     except FaultError as error:
-        if error.fault.nature is Nature.LIMITED:
-            return Outcome(limit=error.fault)
-        return Outcome(fault=error.fault)
+        ended.end_by(error.fault)
     except SoftTimeLimitExceeded:
         if is_stopping():
-            return Outcome(stopped=True, more_left=True)
-        return Outcome(fault=_TIMED_OUT)
+            ended.stopped = ended.more_left = True
+        else:
+            ended.fault = _TIMED_OUT
 
 
 @contextmanager

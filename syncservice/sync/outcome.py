@@ -63,23 +63,20 @@ def record(
             )
         else:
             rest = _end_well(schedule, outcome, server, pace, schedule.started_at)
-        VisitStatistics.objects.create(
-            mailbox_id=claim.mailbox_id,
-            lane=claim.lane,
-            fence=claim.fence,
+        _keep_statistics(
+            claim,
+            rest,
+            machine,
+            outcome.fault,
             seconds=outcome.seconds,
             requests=outcome.requests,
             pages=outcome.pages,
             stored=outcome.stored,
             linked=outcome.linked,
+            written=outcome.written,
             failed=outcome.failed,
             declined=outcome.declined,
-            written=outcome.written,
             more_left=outcome.more_left,
-            fault_code=outcome.fault.code if outcome.fault else "",
-            rest=rest.length,
-            reason=rest.reason,
-            machine=machine,
         )
         return rest
 
@@ -106,22 +103,16 @@ def record_sending(
             release_sending(schedule, visited_at=Now(), **health)
             rest = Rest(timedelta(0), "")
         if done.handled or done.fault is not None:
-            VisitStatistics.objects.create(
-                mailbox_id=claim.mailbox_id,
-                lane=claim.lane,
-                fence=claim.fence,
+            _keep_statistics(
+                claim,
+                rest,
+                machine,
+                done.fault,
                 seconds=done.seconds,
                 requests=done.requests,
-                pages=0,
-                stored=0,
-                linked=0,
                 sent=done.sent,
                 failed=done.failed + done.held,
                 more_left=done.put_off > 0,
-                fault_code=done.fault.code if done.fault else "",
-                rest=rest.length,
-                reason=rest.reason,
-                machine=machine,
             )
 
 
@@ -154,23 +145,35 @@ def record_push(
             health = note_success(schedule, server, schedule.started_at) if done.requests else {}
             release(schedule, rest, start=start, **health)
         if done.written or done.stored or done.failed or done.fault is not None:
-            VisitStatistics.objects.create(
-                mailbox_id=claim.mailbox_id,
-                lane=claim.lane,
-                fence=claim.fence,
+            _keep_statistics(
+                claim,
+                rest,
+                machine,
+                done.fault,
                 seconds=done.seconds,
                 requests=done.requests,
-                pages=0,
                 stored=done.stored,
-                linked=0,
                 written=done.written,
                 failed=done.failed,
                 more_left=done.more_left,
-                fault_code=done.fault.code if done.fault else "",
-                rest=rest.length,
-                reason=rest.reason,
-                machine=machine,
             )
+
+
+def _keep_statistics(
+    claim: Claim, rest: Rest, machine: str, fault: Fault | None, **numbers: Any
+) -> None:
+    """Keep what a visit did; of what it doesn't know, it did none."""
+    none = dict.fromkeys(("pages", "stored", "linked"), 0)
+    VisitStatistics.objects.create(
+        mailbox_id=claim.mailbox_id,
+        lane=claim.lane,
+        fence=claim.fence,
+        fault_code=fault.code if fault else "",
+        rest=rest.length,
+        reason=rest.reason,
+        machine=machine,
+        **{**none, **numbers},
+    )
 
 
 @contextmanager

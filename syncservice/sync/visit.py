@@ -76,6 +76,13 @@ class Outcome:
     def handled(self) -> int:
         return self.stored + self.linked + self.failed + self.declined
 
+    def end_by(self, fault: Fault) -> None:
+        """Say what ended the visit early; a limit of our own is nothing that is wrong."""
+        if fault.nature is Nature.LIMITED:
+            self.limit, self.more_left = fault, True
+        else:
+            self.fault = fault
+
     def add(self, stored: Stored) -> None:
         self.stored += stored.stored
         self.linked += stored.linked
@@ -144,10 +151,7 @@ def visit(
             if organised is not None:
                 organising.mark_undeliverable(gateway, organised, inbox, move_to=undeliverable)
     except FaultError as error:
-        if error.fault.nature is Nature.LIMITED:
-            outcome.limit, outcome.more_left = error.fault, True
-        else:
-            outcome.fault = error.fault
+        outcome.end_by(error.fault)
     outcome.requests = gateway.requests
     outcome.seconds = clock() - began
     return outcome

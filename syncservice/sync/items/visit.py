@@ -67,10 +67,7 @@ def visit_items(
                 gateway, book, outcome, is_spent, moment, only_push=only_push
             )
     except FaultError as error:
-        if error.fault.nature is Nature.LIMITED:
-            outcome.limit, outcome.more_left = error.fault, True
-        else:
-            outcome.fault = error.fault
+        outcome.end_by(error.fault)
     outcome.requests = gateway.requests
     outcome.seconds = clock() - began
     return outcome
