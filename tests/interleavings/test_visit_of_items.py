@@ -54,7 +54,9 @@ VISIT = [
     "request CreateItem",
     *("insert mailboxes_journalentry", "update mailboxes_itemlink", "commit"),
     "request SyncFolderItems",
-    *("insert mailboxes_itemlink", "update mailboxes_itemprogress", "commit"),
+    "insert mailboxes_itemlink",
+    "update mailboxes_itemlink",  # nobody waits in vain
+    *("update mailboxes_itemprogress", "commit"),
     *("update mailboxes_itemlink", "commit"),
     "request CreateItem",  # the guest is asked
     *("insert mailboxes_journalentry", "update mailboxes_itemlink", "commit"),
