@@ -526,6 +526,19 @@ def test_a_change_of_a_meeting_with_a_new_organizer_travels_or_is_told(ann, bob)
     assert subjects == {"Other plans"} or links.exclude(fault_code="").exists()
 
 
+def test_the_former_organizer_is_told_when_his_meeting_is_no_more_his(ann, bob):
+    record = appointment(ann, bob)
+    for one in (ann, bob, ann):
+        one.visit()
+    record.parties.filter(user=ann.user).delete()
+    record.parties.filter(user=bob.user).update(participation=Party.ORGANIZER)
+    for one in (ann, bob, ann):
+        one.visit()
+    link = ann.links.get(key=record.pk)
+    assert (link.state, link.fault_code) == (State.UNLINKED, "item.handed_over")
+    assert len(ann.items(APPOINTMENT)) == 1
+
+
 def test_what_was_taken_back_is_not_made_again_when_its_item_changes(ann):
     item_id = ann.outlook.add(TASK, subject="Call Kim", categories=(TRACKED,))
     ann.visit()

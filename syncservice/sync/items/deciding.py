@@ -201,7 +201,7 @@ class Decider:
         if pair.is_anothers and self._sight.invited.get(link.key, link.item_id) != link.item_id:
             return self._leaving.superseded(link)
         if pair.is_anothers and record.uid and record.uid == link.uid:
-            return Step(link=link, fault=_HANDED_OVER)
+            return self._handed_over(link)
         if (off := self._cancellation(link, pair)) is not None:
             return off
         step = self._merged(link, pair)
@@ -231,6 +231,14 @@ class Decider:
             known = {name: value for name, value in values.items() if name != FILES}
             base = Base(known, known)
         return _Pair(record, item, base, values, exchange, facts, is_organizers)
+
+    def _handed_over(self, link: ItemLink) -> Step:
+        """Say that Exchange keeps the meeting with its former organizer, who may have to let go."""
+        if not link.is_leaving:
+            return Step(link=link, fault=_HANDED_OVER)
+        then = {"state": State.UNLINKED, "is_leaving": False, "due_at": None}
+        then |= {"fault_code": _HANDED_OVER.code, "fault_text": _HANDED_OVER.text}
+        return Step(link=link, then=then, entries=[unlinked(self._book, link)])
 
     def _cancellation(self, link: ItemLink, pair: _Pair) -> Step | None:
         """Call a meeting off that was canceled in the CRM, where that is to travel (F255)."""
