@@ -31,6 +31,7 @@ class MailboxStatus:
     visited_at: datetime | None
     due_at: datetime | None
     reason: str
+    fault_code: str  # of the last visit, or what a direction was switched off for; '': none
     fault_text: str
     emails: int
     failures: int  # item failures that are not resolved
@@ -109,5 +110,15 @@ def _status(
     else:
         state = State.RESTING
     return MailboxStatus(
-        mailbox_id, address, owner, state, visited_at, due_at, reason, fault_text, emails, failures
+        mailbox_id,
+        address,
+        owner,
+        state,
+        visited_at,
+        due_at,
+        reason,
+        fault_code or disabled_code,
+        fault_text,
+        emails,
+        failures,
     )

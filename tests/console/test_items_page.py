@@ -106,7 +106,7 @@ def test_a_failure_tells_its_reason_and_when_it_is_tried_again(owner, ann):
     items.failed(ann, attempts=4, due_at=items.FOREVER)
     items.failed(ann, subject="", due_at=None)
     html = page(owner, ann)
-    assert "The server refuses the due date. <small><code>exchange.schema_validation" in html
+    assert "<small>The server refuses the due date. <code>exchange.schema_validation" in html
     assert "when it is changed" in html
     assert '<td class="number" data-label="Attempts">4</td>' in html
     assert "My illness" in html

@@ -1,11 +1,13 @@
 """One mailbox: its schedule in words, its failures, emails and visits."""
 
 from datetime import UTC, datetime, timedelta
+from html import unescape
 
 import pytest
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 
+from syncservice.alerts.catalogue import entry_of
 from syncservice.alerts.models import ItemFailure
 from syncservice.console import views
 from syncservice.mailboxes.models import RemoteItem, Schedule, VisitStatistics
@@ -55,6 +57,15 @@ def test_a_fault_is_told_with_its_code(staff, box):
     html = page(staff, box)
     assert "Exchange is busy." in html
     assert "exchange.busy" in html
+
+
+def test_what_a_code_means_is_said_in_the_readers_language(staff, box):
+    Schedule.objects.update(fault_code="exchange.access_denied", fault_text="No.", failures=3)
+    staff.post(reverse("set_language"), {"language": "nl"})
+    with translation.override("nl"):
+        expected = str(entry_of("exchange.access_denied").meaning)
+    assert expected in unescape(page(staff, box))
+    assert expected in unescape(staff.get(reverse("overview")).text)
 
 
 def test_a_certificate_that_is_not_verified_is_visible(staff):
