@@ -126,7 +126,7 @@ def completes_itself(state: State, actual_end: datetime | None, now: datetime) -
 
 
 def end_after(state: State, actual_end: datetime | None, now: datetime) -> datetime | None:
-    """Return the actual end of a task that Exchange has brought into `state`.
+    """Return the actual end of a task that was brought into `state` at some moment, `now`.
 
     What is open has none, else it would be completed again (3J); what is closed has one.
     """

@@ -46,12 +46,14 @@ class TaskRecords(KindRecords[Task]):
     kind = ItemKind.TASK
 
     def load(self, keys: Iterable[UUID]) -> dict[UUID, Task]:
-        """Return these tasks; one that has an actual end is completed by now (3J)."""
+        """Return these tasks; what has an actual end is completed by now, and the reverse (3J)."""
         found, now = super().load(keys), timezone.now()
         for task in found.values():
-            if completes_itself(_status(task).state, task.actual_end, now):
-                task.status = task_code(RecordType(task.kind), "completed", task.status)
-                task.save(update_fields=["status"])
+            columns = _completed(task, now)
+            for column, value in columns.items():
+                setattr(task, column, value)
+            if columns:  # unless somebody was quicker: then it is loaded again
+                Task.objects.filter(pk=task.pk, changed_at=task.changed_at).update(**columns)
         return found
 
     def record_type(self, record: Task) -> RecordType:
@@ -110,6 +112,15 @@ def _moment(day: Value, before: datetime | None, clock: tzinfo) -> datetime | No
 
 def _status(record: Task) -> Status:
     return TASK_STATUSES[RecordType(record.kind)][record.status]
+
+
+def _completed(record: Task, now: datetime) -> dict[str, Any]:
+    state = _status(record).state
+    if completes_itself(state, record.actual_end, now):
+        return {"status": task_code(RecordType(record.kind), "completed", record.status)}
+    if not state.is_open and record.actual_end is None:  # Exchange gives it one by itself
+        return {"actual_end": end_after(state, None, record.changed_at)}
+    return {}
 
 
 def _reminder(record: Task, state: State, clock: tzinfo) -> str | None:

@@ -283,6 +283,15 @@ def test_a_task_that_has_ended_is_completed(ann):
             assert Task.objects.get(pk=task.pk).status == status
 
 
+def test_a_task_that_was_closed_without_an_end_ended_when_it_was_closed(ann):
+    for status in (5, 6):
+        task = Task.objects.create(subject="x", status=2)
+        Task.objects.filter(pk=task.pk).update(status=status)
+        closed_at = Task.objects.get(pk=task.pk).changed_at
+        assert TASKS.load([task.pk])[task.pk].actual_end == closed_at
+        assert Task.objects.get(pk=task.pk).actual_end == closed_at
+
+
 def test_an_appointment_reminds_while_it_is_ahead(ann):
     soon = timezone.now() + timedelta(days=1)
     long_ago = soon - timedelta(days=30)
