@@ -36,6 +36,12 @@ from tests.cluster.processes import (
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
+@pytest.fixture(params=[15, pytest.param(50, marks=pytest.mark.nightly)])
+def kills(request: pytest.FixtureRequest) -> int:
+    """How often processes are killed: at night as often as was promised, else a sample of that."""
+    return request.param
+
+
 @pytest.fixture
 def environment(transactional_db: None, redis_client: redis.Redis) -> dict[str, str]:
     """What a process needs to work on this test's stores; it dispatches ten times a second."""

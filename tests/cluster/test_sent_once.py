@@ -32,8 +32,9 @@ from tests.cluster.processes import WorkerProcess, wait_until
 from tests.cluster.test_crash import kill_visit
 from tests.servers.any_port import AnyPort
 
-KILLS = 40
-SENDERS, OF_EACH = 10, 100
+SENDERS = 10
+#: Of a kill, by each sender.
+EMAILS = 2
 CUSTOMER = "customer@contoso.test"
 #: Short leases and pauses, so that what died comes round soon; nobody is switched off for faults.
 ENVIRONMENT = {
@@ -173,8 +174,8 @@ def senders(profile: EmailServerProfile) -> list[Mailbox]:
     return boxes
 
 
-def submit_all(boxes: list[Mailbox]) -> None:
-    for number in range(OF_EACH):
+def submit_all(boxes: list[Mailbox], of_each: int) -> None:
+    for number in range(of_each):
         for box in boxes:
             user = administration.owner_of(box)
             email = writing.draft(user, Letter(to=[CUSTOMER], subject=f"{number}", text="x\n"))
@@ -186,19 +187,19 @@ def done() -> int:
 
 
 def test_every_email_arrives_once_or_is_shown_as_unknown(
-    server, start_worker, start_beat, redis_client
+    server, kills, start_worker, start_beat, redis_client
 ):
     dice = random.Random(random.randrange(2**32))
     boxes = senders(server.profile)
-    submit_all(boxes)
+    submit_all(boxes, kills * EMAILS)
 
     def worker() -> WorkerProcess:
         return start_worker("outgoing_activities", env=ENVIRONMENT)
 
     first, second = worker(), worker()
     start_beat(env=ENVIRONMENT)
-    total = SENDERS * OF_EACH
-    for number, sent in enumerate(sorted(dice.sample(range(total - 100), KILLS)), start=1):
+    total = SENDERS * kills * EMAILS
+    for number, sent in enumerate(sorted(dice.sample(range(total * 9 // 10), kills)), start=1):
         wait_until(lambda: done() >= sent, what=f"{sent} emails")  # noqa: B023
         server.trouble(dice)
         threading.Event().wait(dice.random() * 0.05)  # any instruction of what comes next
