@@ -37,6 +37,8 @@ if is_worker:  # pytest-django has read the settings of its parent already
     settings.DATA_FOLDER = Path(_folder.name)
     settings.DATABASES["default"] |= environ.Env.db_url_config(os.environ["DATABASE_URL"])
 
+# People's passwords are hashed as slowly as they should be; tests need not wait for it.
+settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 django.setup()
 
 
