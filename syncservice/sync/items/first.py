@@ -1,13 +1,15 @@
 """The first synchronization of a kind: look at everything, write nothing, and ask when it is much.
 
 What a mailbox has already is adopted instead of made again: by our key on it, by UID, by address
-and name, by subject and time (P05, P06). The same look is a dry run for whoever wants one.
+and name, by subject and time (P05, P06). The same look is a dry run for whoever wants one, and it
+is taken again when other filters select many more records: what is linked goes on meanwhile.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 from django.db.models.functions import Now
@@ -69,14 +71,11 @@ def begin(book: Book, gateway: Activities, progress: ItemProgress, now: datetime
             alerts.ask(book.mailbox.pk, alerts.FIRST_SYNCHRONIZATION, text, direction=alerts.ITEMS)
             return False
         _link(book, survey)
-        move_cursor(book, survey.cursor)
-        rows.update(
-            first=First.DONE,
-            plan=plan,
-            planned_at=Now(),
-            position=survey.position,
-            filters=survey.filters,
-        )
+        begun: dict[str, Any] = {"first": First.DONE, "plan": plan, "planned_at": Now()}
+        if not progress.position:  # else what changed of the linked ones is noticed from there
+            move_cursor(book, survey.cursor)
+            begun |= {"position": survey.position, "filters": survey.filters}
+        rows.update(**begun)
     return True
 
 

@@ -1,0 +1,112 @@
+"""What a second review found in keeping appointments, contacts and tasks in step."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from syncservice.crm.models import AppointmentParty, SyncFilter
+from syncservice.domain.item_values import ItemKind
+from syncservice.mailboxes.models import (
+    ItemLink,
+    ItemProgress,
+    Organisation,
+)
+from tests.memory_activities import MemoryExchange
+from tests.sync.synced_items import Person, person
+from tests.sync.test_items_review import contact
+
+#: Each change is committed: in one transaction, a visit would be told of all of them again.
+pytestmark = pytest.mark.django_db(transaction=True)
+State, First = ItemLink.State, ItemProgress.First
+CONTACT, APPOINTMENT, TASK = ItemKind.CONTACT, ItemKind.APPOINTMENT, ItemKind.TASK
+Party = AppointmentParty.Participation
+
+
+@pytest.fixture
+def exchange() -> MemoryExchange:
+    return MemoryExchange(now=datetime.now(UTC))
+
+
+@pytest.fixture
+def ann(exchange) -> Person:
+    return person(exchange, "ann@example.test")
+
+
+@pytest.fixture
+def bob(exchange) -> Person:
+    return person(exchange, "bob@example.test")
+
+
+def widened(one: Person, number: int = 15) -> None:
+    """Let the filter of contacts select many more than those that it selected."""
+    other = person(one.outlook.exchange, "cas@example.test")
+    for place in range(number):
+        contact(other, f"Other {place}")
+    filters = SyncFilter.objects.filter(user=one.user, entity="contact")
+    filters.update(criteria={"field": "last_name", "operator": "not_empty"})
+
+
+# A filter that is edited
+
+
+def test_an_edit_in_outlook_is_not_lost_when_a_wider_filter_is_looked_at(ann):
+    kim = contact(ann)
+    ann.visit()
+    widened(ann)
+    ann.visit()
+    ann.outlook.edit(ann.items(CONTACT)[0].item_id, mobile="06-1")
+    for _ in range(3):
+        ann.visit()
+    kim.refresh_from_db()
+    assert len(ann.items(CONTACT)) == 16
+    assert kim.mobile_phone == "06-1"
+
+
+def test_an_edit_in_the_crm_is_not_lost_when_a_wider_filter_is_looked_at(ann):
+    kim = contact(ann)
+    ann.visit()
+    item_id = ann.items(CONTACT)[0].item_id
+    widened(ann)
+    kim.mobile_phone = "06-1"
+    kim.save()
+    for _ in range(4):
+        ann.visit()
+    assert ann.outlook.items[item_id].values["mobile"] == "06-1"
+
+
+def test_what_was_deleted_is_not_lost_when_a_wider_filter_is_looked_at(ann, bob):
+    kim = contact(bob)
+    SyncFilter.objects.filter(user=ann.user, entity="contact").update(
+        criteria={"field": "last_name", "operator": "eq", "value": "Karst"}
+    )
+    ann.visit()
+    item_id = ann.items(CONTACT)[0].item_id
+    widened(ann)
+    ann.visit()
+    kim.delete()
+    for _ in range(3):
+        ann.visit()
+    assert item_id not in ann.outlook.items  # 3I
+
+
+def test_who_falls_out_of_a_wider_filter_is_unlinked(ann):
+    kim = contact(ann, "")
+    ann.visit()
+    widened(ann)
+    for _ in range(3):
+        ann.visit()
+    assert ann.links.get(key=kim.key).state == State.UNLINKED
+
+
+def test_what_is_linked_stays_in_step_while_somebody_is_asked_about_a_wider_filter(ann):
+    Organisation.objects.update_or_create(pk=1, defaults={"asks_above_creations": 12})
+    kim = contact(ann)
+    ann.visit()
+    widened(ann)
+    for _ in range(2):
+        ann.visit()
+    assert ann.state_of(CONTACT) == First.ASKING
+    ann.outlook.edit(ann.items(CONTACT)[0].item_id, mobile="06-1")
+    ann.visit()
+    kim.refresh_from_db()
+    assert (kim.mobile_phone, len(ann.items(CONTACT))) == ("06-1", 1)
