@@ -1,11 +1,12 @@
 """What a second review found in keeping appointments, contacts and tasks in step."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from syncservice.crm.models import AppointmentParty, SyncFilter
+from syncservice.crm.models import AppointmentParty, SyncFilter, Task
 from syncservice.domain.item_values import ItemKind
+from syncservice.mailboxes import administration
 from syncservice.mailboxes.models import (
     ItemLink,
     ItemProgress,
@@ -13,7 +14,7 @@ from syncservice.mailboxes.models import (
 )
 from tests.memory_activities import MemoryExchange
 from tests.sync.synced_items import Person, person
-from tests.sync.test_items_review import contact
+from tests.sync.test_items_review import contact, task
 
 #: Each change is committed: in one transaction, a visit would be told of all of them again.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -110,3 +111,19 @@ def test_what_is_linked_stays_in_step_while_somebody_is_asked_about_a_wider_filt
     ann.visit()
     kim.refresh_from_db()
     assert (kim.mobile_phone, len(ann.items(CONTACT))) == ("06-1", 1)
+
+
+# Listing again
+
+
+def test_what_was_deleted_in_outlook_is_noticed_when_email_is_listed_again(ann):
+    task(ann)
+    for _ in range(2):
+        ann.visit()
+    ann.outlook.remove(ann.items(TASK)[0].item_id)
+    administration.change_mailbox(
+        ann.mailbox, "tests", process_email_from=datetime.now(UTC) - timedelta(days=9)
+    )
+    for _ in range(2):
+        ann.visit()
+    assert not Task.objects.exists()
