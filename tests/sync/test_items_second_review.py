@@ -127,3 +127,28 @@ def test_what_was_deleted_in_outlook_is_noticed_when_email_is_listed_again(ann):
     for _ in range(2):
         ann.visit()
     assert not Task.objects.exists()
+
+
+# Deletions
+
+
+def test_who_deletes_his_copy_of_what_is_no_longer_his_deletes_no_record(ann, bob):
+    call = task(ann)
+    ann.visit()
+    Task.objects.filter(pk=call.pk).update(owner=bob.user)
+    ann.outlook.remove(ann.items(TASK)[0].item_id)
+    ann.visit()
+    assert Task.objects.filter(pk=call.pk).exists()
+
+
+def test_a_copy_that_was_deleted_while_unlinked_deletes_no_record_when_a_push_links_it(ann, bob):
+    call = task(ann)
+    ann.visit()
+    Task.objects.filter(pk=call.pk).update(owner=bob.user)
+    ann.visit()
+    ann.outlook.remove(ann.items(TASK)[0].item_id)
+    Task.objects.filter(pk=call.pk).update(owner=ann.user)
+    ann.visit(only_push=True)
+    ann.visit()
+    assert Task.objects.filter(pk=call.pk).exists()
+    assert len(ann.items(TASK)) == 1

@@ -40,11 +40,22 @@ class Leaving:
         """The item was deleted in the mailbox, or moved out of its folder."""
         if record is None or link.state == State.WANTED:
             return Step(link=link, drops_link=True)
+        if link.is_leaving:  # it is no longer this mailbox's to say
+            return self._ended(link, _LEFT | {"state": State.UNLINKED, "is_leaving": False})
+        if not link.is_marked:  # it was gone before both became one
+            return self._never_was(link)
         if self._deletes_record(link, record):
             if _is_declined(link):
                 return Step(link=link, then=_LEFT | {"state": State.UNLINKED, "by_filter": False})
             return Step(link=link, record=record, delete_record=True, drops_link=True)
         return self._ended(link, _LEFT | {"state": State.DELETED})
+
+    def _never_was(self, link: ItemLink) -> Step:
+        """Make another one of what a filter selects; what a person tracked, he took away again."""
+        if not link.by_filter:
+            return self._ended(link, _LEFT | {"state": State.DELETED})
+        then = _LEFT | {"state": State.CREATING, "is_removed": False, "due_at": Now()}
+        return Step(link=link, then=then)
 
     def _deletes_record(self, link: ItemLink, record: Any) -> bool:
         if self.book.kind is ItemKind.CONTACT:
