@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db.models.functions import Now
 
 from syncservice.crm.models import AppointmentParty, SyncFilter, Task
 from syncservice.domain.item_values import ItemKind
@@ -12,9 +13,9 @@ from syncservice.mailboxes.models import (
     ItemProgress,
     Organisation,
 )
-from tests.memory_activities import MemoryExchange
+from tests.memory_activities import MemoryExchange, What
 from tests.sync.synced_items import Person, person
-from tests.sync.test_items_review import contact, task
+from tests.sync.test_items_review import appointment, contact, mail, task, who
 
 #: Each change is committed: in one transaction, a visit would be told of all of them again.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -152,3 +153,32 @@ def test_a_copy_that_was_deleted_while_unlinked_deletes_no_record_when_a_push_li
     ann.visit()
     assert Task.objects.filter(pk=call.pk).exists()
     assert len(ann.items(TASK)) == 1
+
+
+def test_an_attendee_whom_outlook_added_is_told_that_a_deleted_meeting_is_off(ann, exchange):
+    record = appointment(ann)
+    ann.visit()
+    ann.outlook.edit(ann.items(APPOINTMENT)[0].item_id, required=[who("kim@customer.test")])
+    record.delete()
+    ann.visit()
+    assert mail(exchange) == [(What.CANCELLATION, ("kim@customer.test",))]
+
+
+def test_a_task_that_was_just_done_in_outlook_stays_there_when_its_record_is_deleted(ann):  # 3J
+    record = task(ann)
+    ann.visit()
+    ann.outlook.edit(ann.items(TASK)[0].item_id, status="completed")
+    record.delete()
+    ann.visit()
+    assert len(ann.items(TASK)) == 1
+
+
+def test_an_item_is_read_again_when_its_deleted_record_came_back(ann):
+    kim = contact(ann)
+    ann.visit()
+    ann.links.filter(kind=CONTACT).update(deleted_record={"owner": None}, due_at=Now())
+    ann.visit()  # its deletion was noticed, and settled when it was there again
+    ann.outlook.edit(ann.items(CONTACT)[0].item_id, mobile="06-1")
+    ann.visit()
+    kim.refresh_from_db()
+    assert kim.mobile_phone == "06-1"

@@ -192,7 +192,7 @@ class Decider:
         if record is None and link.deleted_record is None and link.base is not None:
             return Step(link=link, then={"due_at": None})  # its deletion is noticed next
         if record is None:
-            return self._leaving.record_deleted(link)
+            return self._leaving.record_deleted(link, item)
         if item is not None and item.unsupported:
             return Step(link=link, then=_refused(item.unsupported))
         if item is not None and item.is_cancelled:
@@ -277,10 +277,12 @@ class Decider:
             base=merged.base,
             conflicts=merged.conflicts,
         )
+        if link.deleted_record is not None:
+            step.finally_["deleted_record"] = None  # it came back
         changed = dict(merged.to_exchange)
         whole = applied(pair.exchange, changed)
         if item is not None:
-            step.finally_ = _seen(item) | {"subject": subject_of(whole)}
+            step.finally_ |= _seen(item) | {"subject": subject_of(whole)}
         if FILES in changed:
             step.attach = files.without(changed[FILES], pair.exchange[FILES])
             step.detach = files.without(pair.exchange[FILES], changed[FILES])

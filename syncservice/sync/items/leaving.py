@@ -6,7 +6,7 @@ from typing import Any
 from django.db.models.functions import Now
 
 from syncservice.domain import item_deletion, meeting
-from syncservice.domain.item_values import ItemKind, Values
+from syncservice.domain.item_values import ItemKind
 from syncservice.domain.meeting import CrmDeletion, ExchangeDeletion
 from syncservice.domain.merge import Base
 from syncservice.mailboxes.models import ItemLink, JournalEntry
@@ -68,20 +68,20 @@ class Leaving:
         decided = meeting.exchange_deletion(facts, self.meetings.now)
         return decided is ExchangeDeletion.DELETE
 
-    def record_deleted(self, link: ItemLink) -> Step:
-        """The record was deleted in the CRM."""
-        decided = self._becomes_of_item(link)
+    def record_deleted(self, link: ItemLink, item: Item | None) -> Step:
+        """The record was deleted in the CRM; `item` has news, if any."""
+        decided = self._becomes_of_item(link, item)
         if decided is CrmDeletion.UNLINK or _is_declined(link):
             return self._ended(link, _LEFT | {"state": State.UNLINKED, "item_id": link.item_id})
         cancels = decided is CrmDeletion.DELETE_AND_CANCEL
         deletion = Deletion(item_id=link.item_id, cancels=cancels)
         return Step(link=link, delete_item=deletion, drops_link=True)
 
-    def _becomes_of_item(self, link: ItemLink) -> CrmDeletion:
+    def _becomes_of_item(self, link: ItemLink, item: Item | None) -> CrmDeletion:
         left = link.deleted_record
-        exchange: Values = Base.of(link.base).exchange if link.base else {}
-        if not left or not exchange:
+        if not left or not link.base:
             return CrmDeletion.UNLINK  # nobody knows what it was
+        exchange = item.values if item is not None else Base.of(link.base).exchange
         if self.book.kind is ItemKind.APPOINTMENT:
             facts = self.meetings.facts_of_deleted(link, exchange)
             return meeting.crm_deletion(facts, self.meetings.now, is_logical=False)

@@ -113,7 +113,6 @@ def _read(book: Book, gateway: Activities, links: Sequence[ItemLink]) -> dict[st
         if link.item_id
         and link.state in (State.WANTED, State.LINKED)
         and not link.is_removed
-        and link.deleted_record is None
         and (link.base is None or link.seen_key != link.change_key)
     ]
     found: dict[str, Answer] = {}
