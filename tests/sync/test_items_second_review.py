@@ -173,6 +173,24 @@ def test_a_task_that_was_just_done_in_outlook_stays_there_when_its_record_is_del
     assert len(ann.items(TASK)) == 1
 
 
+def test_items_that_are_put_back_need_no_answer_to_be_kept_in_step(ann):
+    for number in range(20):
+        task(ann, f"task {number}")
+    ann.visit()
+    kept = ann.items(TASK)[:15]
+    for item in kept:
+        ann.outlook.remove(item.item_id)
+    ann.visit()
+    for item in kept:
+        ann.outlook.store(TASK, item.values, record_key=item.record_key, categories=item.categories)
+    ann.visit()
+    record = Task.objects.get(subject=kept[0].values["subject"])
+    record.subject = "said anew"
+    record.save()
+    ann.visit()
+    assert "said anew" in [item.values["subject"] for item in ann.items(TASK)]
+
+
 def test_an_item_is_read_again_when_its_deleted_record_came_back(ann):
     kim = contact(ann)
     ann.visit()

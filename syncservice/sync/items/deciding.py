@@ -73,7 +73,7 @@ class Decider:
     def step(self, link: ItemLink) -> Step:
         record = self._sight.records.get(link.key)
         answer: Answer | None = self._sight.answers.get(link.item_id)
-        if link.question and link.answer is None:  # whatever made it due: somebody is asked
+        if _is_asked(link, record):  # whatever made it due
             return Step(link=link, then={"due_at": None, "question": link.question})
         if isinstance(answer, NotRead):
             return Step(link=link, fault=answer.fault)
@@ -374,6 +374,13 @@ def _organisation_wants(book: Book) -> tuple[FieldSettings, dict[str, Policy]]:
         three_addresses=book.organisation.three_contact_addresses,
     )
     return settings, {row.mapping: Policy(row.policy) for row in rows if row.policy}
+
+
+def _is_asked(link: ItemLink, record: Any) -> bool:
+    """Whether somebody is asked about it; not about a deletion when both sides are there again."""
+    is_there = record is not None and not link.is_removed
+    is_over = link.question == ItemLink.Question.MASS_DELETION and is_there
+    return bool(link.question) and link.answer is None and not is_over
 
 
 def _is_called_already(item: Item, facts: Meeting | None) -> bool:
