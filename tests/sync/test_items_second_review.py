@@ -5,17 +5,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db.models.functions import Now
 
-from syncservice.crm.models import AppointmentParty, SyncFilter, Task
+from syncservice.crm.models import Appointment, AppointmentParty, SyncFilter, Task
 from syncservice.domain.item_values import ItemKind
-from syncservice.mailboxes import administration
+from syncservice.mailboxes import administration, directions, schedule
 from syncservice.mailboxes.models import (
+    Direction,
     ItemLink,
     ItemProgress,
     Organisation,
 )
 from tests.memory_activities import MemoryExchange, What
-from tests.sync.synced_items import Person, person
-from tests.sync.test_items_review import appointment, contact, mail, task, who
+from tests.sync.synced_items import TRACKED, Person, person
+from tests.sync.test_items_review import SOON, appointment, contact, mail, task, time_of, who
 
 #: Each change is committed: in one transaction, a visit would be told of all of them again.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -171,6 +172,27 @@ def test_a_task_that_was_just_done_in_outlook_stays_there_when_its_record_is_del
     record.delete()
     ann.visit()
     assert len(ann.items(TASK)) == 1
+
+
+def test_an_outsiders_meeting_is_off_although_another_attendee_is_no_longer_kept_in_step(ann, bob):
+    meeting = {"subject": "Plans", "time": time_of(SOON), "organizer": who("cas@elsewhere.test")}
+    invited = [who("ann@example.test"), who("bob@example.test")]
+    for one in (ann, bob):
+        one.outlook.store(
+            APPOINTMENT,
+            {**meeting, "required": invited},
+            uid="1",
+            is_organizer=False,
+            categories=(TRACKED,),
+        )
+        one.visit()
+    directions.disable([ann.mailbox.pk], [Direction.Kind.ACT], "tests")
+    schedule.plan([ann.mailbox.pk])
+    (item,) = bob.items(APPOINTMENT)
+    item.is_cancelled = True
+    bob.outlook.change(item, {"show_as": "free"})
+    bob.visit()
+    assert Appointment.objects.get().state == Appointment.State.CANCELED
 
 
 def test_items_that_are_put_back_need_no_answer_to_be_kept_in_step(ann):

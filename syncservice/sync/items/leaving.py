@@ -9,7 +9,7 @@ from syncservice.domain import item_deletion, meeting
 from syncservice.domain.item_values import ItemKind
 from syncservice.domain.meeting import CrmDeletion, ExchangeDeletion
 from syncservice.domain.merge import Base
-from syncservice.mailboxes.models import ItemLink, JournalEntry
+from syncservice.mailboxes.models import ItemLink, JournalEntry, Lane
 from syncservice.servers.gateway import Deletion, Item
 from syncservice.sync.items.book import Book
 from syncservice.sync.items.meetings import Meetings
@@ -103,8 +103,11 @@ class Leaving:
             self.meetings.now,
             organizer_is_in_step=self.meetings.is_in_step(values),
         )
-        others = ItemLink.objects.filter(kind=link.kind, key=link.key, state=State.LINKED)
-        is_anothers = others.exclude(pk=link.pk).exists()  # only this one may have been taken off
+        linked = ItemLink.objects.filter(kind=link.kind, key=link.key, state=State.LINKED)
+        others = linked.exclude(pk=link.pk).filter(
+            mailbox__schedules__lane=Lane.ACT, mailbox__schedules__due_at__isnull=False
+        )
+        is_anothers = others.exists()  # only this one may have been taken off
         step.cancel_record = decided is ExchangeDeletion.CANCEL and not is_anothers
         return step
 
