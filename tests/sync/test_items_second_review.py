@@ -5,13 +5,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db.models.functions import Now
 
-from syncservice.crm.models import Appointment, AppointmentParty, SyncFilter, Task
+from syncservice.crm.models import Appointment, AppointmentParty, Contact, SyncFilter, Task
 from syncservice.domain.item_values import ItemKind
 from syncservice.mailboxes import administration, directions, schedule
 from syncservice.mailboxes.models import (
     Direction,
     ItemLink,
     ItemProgress,
+    JournalEntry,
     Organisation,
 )
 from tests.memory_activities import MemoryExchange, What
@@ -38,6 +39,14 @@ def ann(exchange) -> Person:
 @pytest.fixture
 def bob(exchange) -> Person:
     return person(exchange, "bob@example.test")
+
+
+def undo(one: Person, action: JournalEntry.Action, times: int = 3) -> None:
+    """Have the entries of an action undone, and make as many visits as that takes to settle."""
+    entries = JournalEntry.objects.filter(mailbox=one.mailbox, action=action, undone_at=None)
+    assert entries.update(undo_asked_at=Now())
+    for _ in range(times):
+        one.visit()
 
 
 def widened(one: Person, number: int = 15) -> None:
@@ -222,3 +231,42 @@ def test_an_item_is_read_again_when_its_deleted_record_came_back(ann):
     ann.visit()
     kim.refresh_from_db()
     assert kim.mobile_phone == "06-1"
+
+
+# Undoing
+
+
+def test_undoing_deletes_no_record_that_was_changed_since_its_item_left(ann):
+    name = {"first": "Kim", "middle": "", "last": "Karst"}
+    item_id = ann.outlook.add(CONTACT, full_name=name, categories=(TRACKED,))
+    ann.visit()
+    ann.outlook.remove(item_id)
+    ann.visit()
+    Contact.objects.update(job_title="a week's work")
+    undo(ann, JournalEntry.Action.CREATED_RECORD)
+    assert Contact.objects.exists()
+
+
+def test_undoing_does_not_wait_for_a_later_link_to_delete_its_item(ann, bob):
+    call = task(ann)
+    ann.visit()
+    Task.objects.filter(pk=call.pk).update(owner=bob.user)
+    ann.visit()
+    undo(ann, JournalEntry.Action.CREATED_ITEM)
+    Task.objects.filter(pk=call.pk).update(owner=ann.user)
+    ann.visit()
+    assert len(ann.items(TASK)) == 1
+
+
+def test_undoing_that_a_link_ended_changes_nothing_once_it_is_linked_again(ann, bob):
+    kim = contact(ann, mobile_phone="06-1")
+    ann.visit()
+    for owner in (bob.user, ann.user):
+        kim.owner = owner
+        kim.save()
+        ann.visit()
+    kim.mobile_phone = ""
+    kim.save()
+    undo(ann, JournalEntry.Action.UNLINKED)
+    kim.refresh_from_db()
+    assert kim.mobile_phone == ""
