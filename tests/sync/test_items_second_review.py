@@ -258,6 +258,17 @@ def test_undoing_does_not_wait_for_a_later_link_to_delete_its_item(ann, bob):
     assert len(ann.items(TASK)) == 1
 
 
+def test_an_appointment_whose_item_was_deleted_comes_back_when_that_is_undone(ann):
+    appointment(ann)
+    ann.visit()
+    ann.outlook.edit(ann.items(APPOINTMENT)[0].item_id, location="Room 1")
+    ann.visit()
+    undo(ann, JournalEntry.Action.CREATED_ITEM)
+    assert ann.items(APPOINTMENT) == []
+    undo(ann, JournalEntry.Action.DELETED_ITEM)
+    assert len(ann.items(APPOINTMENT)) == 1
+
+
 def test_undoing_that_a_link_ended_changes_nothing_once_it_is_linked_again(ann, bob):
     kim = contact(ann, mobile_phone="06-1")
     ann.visit()

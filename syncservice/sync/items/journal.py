@@ -4,6 +4,8 @@ Undoing travels like any other change, and is in the journal itself. What somebo
 is left as it is, and said so.
 """
 
+from typing import Any
+
 from django.db.models.functions import Now
 
 from syncservice.domain.item_values import Values
@@ -104,11 +106,13 @@ def _take_item_back(book: Book, link: ItemLink | None) -> str:
 
 
 def _bring_item_back(
-    book: Book, entry: JournalEntry, record: object | None, link: ItemLink | None
+    book: Book, entry: JournalEntry, record: Any | None, link: ItemLink | None
 ) -> str:
     """Make a deleted item again: of its record, which is brought back when it is gone."""
     if record is None:
         book.records.create(entry.before or {}, book.user, entry.key)
+    elif link is not None and link.is_organizers and link.uid and link.uid == record.uid:
+        book.records.learn_uids([(record, "")])  # that meeting went with the item
     if link is None:
         ItemLink.objects.create(
             mailbox_id=book.mailbox.pk,
