@@ -15,7 +15,8 @@ from syncservice.mailboxes.models import (
     JournalEntry,
     Organisation,
 )
-from tests.memory_activities import MemoryExchange, What
+from tests.memory_activities import MemoryExchange, What, When
+from tests.memory_gateway import Killed
 from tests.sync.synced_items import TRACKED, Person, person
 from tests.sync.test_items_review import SOON, appointment, contact, mail, task, time_of, who
 
@@ -231,6 +232,38 @@ def test_an_item_is_read_again_when_its_deleted_record_came_back(ann):
     ann.visit()
     kim.refresh_from_db()
     assert kim.mobile_phone == "06-1"
+
+
+# A process that dies
+
+
+def test_who_is_added_after_a_visit_died_is_invited(ann, exchange):
+    record = appointment(ann, "kim@customer.test")
+    exchange.killed_at.add((1, When.AFTER))
+    with pytest.raises(Killed):
+        ann.visit()
+    record.parties.create(participation=Party.REQUIRED, address="cas@customer.test")
+    for _ in range(2):
+        ann.visit()
+    assert mail(exchange) == [
+        (What.INVITATION, ("kim@customer.test",)),
+        (What.INVITATION, ("cas@customer.test",)),
+    ]
+
+
+def test_a_meeting_that_is_moved_after_a_visit_died_is_moved_for_all(ann, exchange):
+    record = appointment(ann, "kim@customer.test")
+    exchange.killed_at.add((1, When.AFTER))
+    with pytest.raises(Killed):
+        ann.visit()
+    record.starts_at += timedelta(hours=3)
+    record.ends_at += timedelta(hours=3)
+    record.save()
+    for _ in range(2):
+        ann.visit()
+    record.refresh_from_db()
+    assert record.starts_at == SOON + timedelta(hours=3)
+    assert mail(exchange) == [(What.INVITATION, ("kim@customer.test",))] * 2
 
 
 # Undoing

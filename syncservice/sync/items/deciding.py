@@ -135,11 +135,15 @@ class Decider:
     def _creating(self, link: ItemLink, record: Any) -> Step:
         """A record becomes an item, unless that is there already, or comes by invitation."""
         made = self._sight.made.get(link.key)
-        if link.is_leaving and not made:
+        if link.is_leaving and made is None:
             return Step(link=link, drops_link=True)
-        if found := made or self._sight.invited.get(link.key):
-            fields = {"item_id": found, "seen_key": "", "state": State.LINKED, "due_at": Now()}
-            return Step(link=link, then=fields)
+        found = {"state": State.LINKED, "due_at": Now()}
+        if made is not None:
+            found |= {"item_id": made.item_id, "seen_key": made.change_key}
+            return Step(link=link, then=found)
+        if invited := self._sight.invited.get(link.key):
+            found |= {"item_id": invited, "seen_key": "", "base": None}
+            return Step(link=link, then=found)
         if record is None:
             return Step(link=link, drops_link=True)
         values = self._sight.values[link.key]
@@ -175,7 +179,8 @@ class Decider:
             create_item=item,
             attach=tuple(merged.to_exchange.get(FILES, ())),
             base=merged.base,
-            then={"attempted_at": Now()},
+            # If nobody hears of it, this tells what is changed until it is found.
+            then={"attempted_at": Now(), "base": merged.base.begun().stored()},
             finally_={"state": State.LINKED, "subject": subject_of(values), "is_organizers": True},
         )
         step.finally_ |= {"is_marked": True, "has_category": bool(self._book.category)}

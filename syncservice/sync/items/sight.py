@@ -12,7 +12,7 @@ from syncservice.crm.models import Appointment
 from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
 from syncservice.domain.item_values import ItemKind, Values, organizer_of
 from syncservice.mailboxes.models import ItemLink, ItemProgress, Lane, Mailbox, SeenAppointment
-from syncservice.servers.gateway import Activities, Gone, Item, NotRead
+from syncservice.servers.gateway import Activities, Gone, Item, ListedItem, NotRead
 from syncservice.sync.items.book import Book
 from syncservice.sync.items.overlaps import overlapping
 
@@ -27,7 +27,8 @@ class Sight:
     records: Mapping[UUID, Any]  # by key; those that are there
     values: Mapping[UUID, Values]  # of the records
     answers: Mapping[str, Answer]  # by item id; of the items that have news
-    made: Mapping[UUID, str] = field(default_factory=dict)  # items of attempts without an answer
+    #: Items of attempts without an answer.
+    made: Mapping[UUID, ListedItem] = field(default_factory=dict)
     #: Appointments by their UID: an item that a record waits for, and the record of an item.
     invited: Mapping[UUID, str] = field(default_factory=dict)
     meetings: Mapping[str, UUID] = field(default_factory=dict)
@@ -92,7 +93,9 @@ def _invited(book: Book, records: Mapping[UUID, Any]) -> dict[UUID, str]:
     return {uids[sight.uid]: sight.item_id for sight in seen}
 
 
-def _made_before(book: Book, gateway: Activities, links: Sequence[ItemLink]) -> dict[UUID, str]:
+def _made_before(
+    book: Book, gateway: Activities, links: Sequence[ItemLink]
+) -> dict[UUID, ListedItem]:
     """Look for the items of attempts whose answer was lost: none is made twice."""
     lost = [
         book.record_key(link.key)
@@ -100,9 +103,7 @@ def _made_before(book: Book, gateway: Activities, links: Sequence[ItemLink]) -> 
         if link.state == State.CREATING and link.attempted_at
     ]
     found = gateway.find(book.kind, lost) if lost else ()
-    return {
-        key: item.item_id for item in found if (key := book.key_of(item.record_key)) is not None
-    }
+    return {key: item for item in found if (key := book.key_of(item.record_key)) is not None}
 
 
 def _read(book: Book, gateway: Activities, links: Sequence[ItemLink]) -> dict[str, Answer]:
