@@ -13,12 +13,18 @@ from syncservice.mailboxes.models import (
     ItemLink,
     ItemProgress,
     JournalEntry,
+    Lane,
     Organisation,
+    TrackingCategory,
 )
+from syncservice.sync.incoming_email import Inbox
+from syncservice.sync.visit import visit
+from tests import factories
 from tests.memory_activities import MemoryExchange, What, When
-from tests.memory_gateway import Killed
+from tests.memory_gateway import Killed, MemoryIncoming, MemoryOrganised, MemoryServer
 from tests.sync.synced_items import TRACKED, Person, person
 from tests.sync.test_items_review import SOON, appointment, contact, mail, task, time_of, who
+from tests.sync.test_visit import BUDGET as EMAIL_BUDGET
 
 #: Each change is committed: in one transaction, a visit would be told of all of them again.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -48,6 +54,19 @@ def undo(one: Person, action: JournalEntry.Action, times: int = 3) -> None:
     assert entries.update(undo_asked_at=Now())
     for _ in range(times):
         one.visit()
+
+
+def incoming(one: Person, server: MemoryServer) -> None:
+    """Make a visit for the email of somebody's mailbox."""
+    directions.enable([one.mailbox.pk], [Direction.Kind.INCOMING], "tests")
+    schedule.plan([one.mailbox.pk])
+    claimed = schedule.claim_now(one.mailbox.pk, Lane.INCOMING, factories.LEASE)
+    assert claimed is not None
+    inbox = Inbox(schedule.begin(claimed[0], factories.LEASE).claim, item_attempts=5)
+    organised = MemoryOrganised(server)
+    visit(MemoryIncoming(server), inbox, EMAIL_BUDGET, lambda: 0.0, organised=organised)
+    with schedule.fenced(inbox.claim) as row:
+        schedule.release(row, factories.REST)
 
 
 def widened(one: Person, number: int = 15) -> None:
@@ -136,6 +155,22 @@ def test_what_was_deleted_in_outlook_is_noticed_when_email_is_listed_again(ann):
     administration.change_mailbox(
         ann.mailbox, "tests", process_email_from=datetime.now(UTC) - timedelta(days=9)
     )
+    for _ in range(2):
+        ann.visit()
+    assert not Task.objects.exists()
+
+
+def test_what_was_deleted_in_outlook_is_noticed_when_the_category_is_renamed(ann):
+    server = MemoryServer()
+    incoming(ann, server)
+    task(ann)
+    for _ in range(2):
+        ann.visit()
+    ann.outlook.remove(ann.items(TASK)[0].item_id)
+    ours = TrackingCategory.objects.get(kind=TrackingCategory.Kind.TRACKED)
+    server.categories[ours.category_id] = "Ins CRM"
+    TrackingCategory.objects.update(looked_at=ours.looked_at - timedelta(hours=1))
+    incoming(ann, server)
     for _ in range(2):
         ann.visit()
     assert not Task.objects.exists()
