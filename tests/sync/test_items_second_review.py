@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db.models.functions import Now
 
+from syncservice.alerts import alerts
+from syncservice.alerts.models import Alert
 from syncservice.crm.models import Appointment, AppointmentParty, Contact, SyncFilter, Task
 from syncservice.domain.item_values import ItemKind
 from syncservice.mailboxes import administration, directions, schedule
@@ -349,3 +351,32 @@ def test_undoing_that_a_link_ended_changes_nothing_once_it_is_linked_again(ann, 
     undo(ann, JournalEntry.Action.UNLINKED)
     kim.refresh_from_db()
     assert kim.mobile_phone == ""
+
+
+# Questions
+
+
+def test_a_question_about_deletions_tells_of_every_kind_that_its_answer_deletes(ann):
+    for number in range(20):
+        task(ann, f"task {number}")
+        start = SOON + timedelta(days=number)
+        appointment(ann, subject=f"plan {number}", starts_at=start, ends_at=start)
+    ann.visit()
+    for kind in (TASK, APPOINTMENT):
+        for item in ann.items(kind)[:15]:
+            ann.outlook.remove(item.item_id)
+    ann.visit()
+    text = Alert.objects.get(code=alerts.MASS_DELETION).text
+    assert "task: 15" in text
+    assert "appointment: 15" in text
+
+
+def test_a_question_about_beginning_tells_of_every_kind_that_its_answer_begins(ann):
+    Organisation.objects.update_or_create(pk=1, defaults={"asks_above_creations": 2})
+    for number in range(3):
+        task(ann, f"task {number}")
+        contact(ann, f"Karst {number}")
+    ann.visit()
+    text = Alert.objects.get(code=alerts.FIRST_SYNCHRONIZATION).text
+    assert "task: it would" in text
+    assert "contact: it would" in text

@@ -67,7 +67,9 @@ def begin(book: Book, gateway: Activities, progress: ItemProgress, now: datetime
         rows = ItemProgress.objects.filter(pk=progress.pk)
         if reason:
             rows.update(first=First.ASKING, plan=plan, planned_at=Now())
-            text = f"{book.kind}: {reason}"
+            asking = ItemProgress.objects.filter(mailbox=book.mailbox.pk, first=First.ASKING)
+            # There is one question, and one answer, for all kinds.
+            text = "; ".join(f"{one.kind}: {one.plan['reason']}" for one in asking.order_by("kind"))
             alerts.ask(book.mailbox.pk, alerts.FIRST_SYNCHRONIZATION, text, direction=alerts.ITEMS)
             return False
         _link(book, survey)

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from django.db.models import Q
+from django.db.models import Count, Q
 from django.db.models.functions import Now
 
 from syncservice.alerts import alerts
@@ -44,7 +44,15 @@ def hold_mass_deletion(book: Book) -> bool:
         return False
     with fenced(book.claim):
         deleting.update(question=ItemLink.Question.MASS_DELETION, answer=None, due_at=None)
-        alerts.ask(
-            book.mailbox.pk, alerts.MASS_DELETION, f"{book.kind}: {reason}", direction=alerts.ITEMS
-        )
+        text = f"{book.kind}: {reason}; what waits for the answer: {_held(book)}"
+        alerts.ask(book.mailbox.pk, alerts.MASS_DELETION, text, direction=alerts.ITEMS)
     return True
+
+
+def _held(book: Book) -> str:
+    """Say how many of each kind are held: there is one question, and one answer, for all."""
+    held = ItemLink.objects.filter(
+        mailbox=book.mailbox.pk, question=ItemLink.Question.MASS_DELETION, answer=None
+    )
+    counted = held.values_list("kind").annotate(Count("pk")).order_by("kind")
+    return ", ".join(f"{kind}: {number}" for kind, number in counted)
