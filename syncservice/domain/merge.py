@@ -86,6 +86,10 @@ class Base:
         crm = stored["crm"]
         return cls(crm, applied(crm, stored["exchange"]))
 
+    def begun(self) -> "Base":
+        """Return what holds as soon as the item is there: the rest is put on it afterwards."""
+        return Base(_begun(self.crm), _begun(self.exchange))
+
     def stored(self) -> dict[str, Any]:
         """Return it as JSON: of Exchange's only what differs, for bodies are long."""
         names = {*self.crm, *self.exchange}
@@ -118,6 +122,12 @@ class Merged:
     to_exchange: Values
     base: Base
     conflicts: tuple[Conflict, ...]
+
+
+def _begun(values: Values) -> Values:
+    """Return values without occurrences that differ and files."""
+    kept = {name: value for name, value in values.items() if not name.startswith(OCCURRENCE)}
+    return {**kept, FILES: []} if FILES in kept else kept
 
 
 def applied(values: Values, changes: Values) -> dict[str, Value]:

@@ -16,6 +16,7 @@ from django.db import connection, transaction
 from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F, Func, Q, Value
 from django.db.models.functions import Greatest, Now
 
+from syncservice.domain.item_values import ItemKind
 from syncservice.domain.polling import Rest
 from syncservice.mailboxes.models import (
     ChangeRouting,
@@ -148,13 +149,14 @@ def fence_off(mailboxes: Iterable[int]) -> None:
 
 
 def list_again(mailboxes: Iterable[int]) -> None:
-    """List mailboxes from their beginning: what was passed over may be wanted now.
+    """List the email of mailboxes from its beginning: what was passed over may be wanted now.
 
-    What is stored is not fetched again.
+    What is stored is not fetched again. Appointments, contacts and tasks go on from where they
+    are: a listing from the beginning does not tell what has left.
     """
     ids = list(mailboxes)
     fence_off(ids)
-    FolderCursor.objects.filter(mailbox__in=ids).delete()
+    FolderCursor.objects.filter(mailbox__in=ids).exclude(folder__in=list(ItemKind)).delete()
     DeclinedItem.objects.filter(mailbox__in=ids).delete()
 
 

@@ -17,6 +17,7 @@ from syncservice.domain.faults import FaultError, Nature
 from syncservice.domain.resolution import Kind
 from syncservice.mailboxes.models import (
     FolderCursor,
+    ItemLink,
     MailboxFolders,
     TrackingCategory,
     TrackingFolder,
@@ -148,6 +149,9 @@ def _look_at_categories(gateway: Incoming, organised: Organised, inbox: Inbox) -
             inbox.former_category = before.name
             cursors = FolderCursor.objects.filter(mailbox=inbox.claim.mailbox_id)
             cursors.exclude(folder=SENT_ITEMS).delete()
+            # A listing from the beginning does not tell what has left; so what it lacks is read.
+            linked = ItemLink.objects.filter(mailbox=inbox.claim.mailbox_id).exclude(item_id="")
+            linked.update(is_unlisted=True)
     del inbox.categories  # read anew
 
 

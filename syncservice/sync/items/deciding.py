@@ -73,7 +73,7 @@ class Decider:
     def step(self, link: ItemLink) -> Step:
         record = self._sight.records.get(link.key)
         answer: Answer | None = self._sight.answers.get(link.item_id)
-        if link.question and link.answer is None:  # whatever made it due: somebody is asked
+        if _is_asked(link, record):  # whatever made it due
             return Step(link=link, then={"due_at": None, "question": link.question})
         if isinstance(answer, NotRead):
             return Step(link=link, fault=answer.fault)
@@ -135,11 +135,15 @@ class Decider:
     def _creating(self, link: ItemLink, record: Any) -> Step:
         """A record becomes an item, unless that is there already, or comes by invitation."""
         made = self._sight.made.get(link.key)
-        if link.is_leaving and not made:
+        if link.is_leaving and made is None:
             return Step(link=link, drops_link=True)
-        if found := made or self._sight.invited.get(link.key):
-            fields = {"item_id": found, "seen_key": "", "state": State.LINKED, "due_at": Now()}
-            return Step(link=link, then=fields)
+        found = {"state": State.LINKED, "due_at": Now()}
+        if made is not None:
+            found |= {"item_id": made.item_id, "seen_key": made.change_key}
+            return Step(link=link, then=found)
+        if invited := self._sight.invited.get(link.key):
+            found |= {"item_id": invited, "seen_key": "", "base": None}
+            return Step(link=link, then=found)
         if record is None:
             return Step(link=link, drops_link=True)
         values = self._sight.values[link.key]
@@ -152,9 +156,12 @@ class Decider:
                 return Step(link=link, fault=_NO_ORGANIZER)
             if withheld is not None:
                 return Step(link=link, then={"due_at": None})
+            is_off = _went_with_its_item(link, record)
             # A meeting whose UID is known is in Exchange already: made again, it would be another.
-            if facts.role is Role.ATTENDEE or record.uid:
+            if facts.role is Role.ATTENDEE or (record.uid and not is_off):
                 return Step(link=link, then={"state": State.WAITING, "due_at": None})
+            if is_off and not facts.is_open:
+                return Step(link=link, then={"due_at": None})
         return self._created(link, record, values, facts)
 
     def _created(self, link: ItemLink, record: Any, values: Values, facts: Meeting | None) -> Step:
@@ -175,12 +182,13 @@ class Decider:
             create_item=item,
             attach=tuple(merged.to_exchange.get(FILES, ())),
             base=merged.base,
-            then={"attempted_at": Now()},
+            # If nobody hears of it, this tells what is changed until it is found.
+            then={"attempted_at": Now(), "base": merged.base.begun().stored()},
             finally_={"state": State.LINKED, "subject": subject_of(values), "is_organizers": True},
         )
         step.finally_ |= {"is_marked": True, "has_category": bool(self._book.category)}
         if facts is not None and facts.role is Role.ORGANIZER and facts.has_attendees:
-            step.learns_uid = not record.uid
+            step.learns_uid = not record.uid or _went_with_its_item(link, record)
         return step
 
     def _linked(self, link: ItemLink, record: Any, item: Item | None) -> Step:
@@ -192,7 +200,7 @@ class Decider:
         if record is None and link.deleted_record is None and link.base is not None:
             return Step(link=link, then={"due_at": None})  # its deletion is noticed next
         if record is None:
-            return self._leaving.record_deleted(link)
+            return self._leaving.record_deleted(link, item)
         if item is not None and item.unsupported:
             return Step(link=link, then=_refused(item.unsupported))
         if item is not None and item.is_cancelled:
@@ -253,7 +261,8 @@ class Decider:
             return None
         cancels = asked is CrmDeletion.DELETE_AND_CANCEL
         step = Step(link=link, delete_item=Deletion(item_id=link.item_id, cancels=cancels))
-        step.finally_ = {"state": State.DELETED, "item_id": ""}
+        # Taken up again, it is called anew.
+        step.finally_ = {"state": State.CREATING, "item_id": ""}
         return step
 
     def _merged(self, link: ItemLink, pair: _Pair) -> Step:
@@ -277,10 +286,12 @@ class Decider:
             base=merged.base,
             conflicts=merged.conflicts,
         )
+        if link.deleted_record is not None:
+            step.finally_["deleted_record"] = None  # it came back
         changed = dict(merged.to_exchange)
         whole = applied(pair.exchange, changed)
         if item is not None:
-            step.finally_ = _seen(item) | {"subject": subject_of(whole)}
+            step.finally_ |= _seen(item) | {"subject": subject_of(whole)}
         if FILES in changed:
             step.attach = files.without(changed[FILES], pair.exchange[FILES])
             step.detach = files.without(pair.exchange[FILES], changed[FILES])
@@ -292,9 +303,11 @@ class Decider:
                 whole=whole,
                 invitations=self._told_of_change(link, pair, whole, changed),
             )
-        if facts is not None and not pair.is_anothers and not record.uid:
-            step.uid = item.uid if item is not None else link.uid
-            step.learns_uid = not step.uid and facts.has_attendees
+        if facts is not None and not pair.is_anothers:
+            uid = item.uid if item is not None else link.uid
+            is_new = pair.is_organizers is True and uid != record.uid
+            step.uid = uid if is_new or not record.uid else ""
+            step.learns_uid = not record.uid and not uid and facts.has_attendees
         if item is not None and not link.is_marked:
             self._mark(step, item, whole)
         return step
@@ -372,6 +385,22 @@ def _organisation_wants(book: Book) -> tuple[FieldSettings, dict[str, Policy]]:
         three_addresses=book.organisation.three_contact_addresses,
     )
     return settings, {row.mapping: Policy(row.policy) for row in rows if row.policy}
+
+
+def _went_with_its_item(link: ItemLink, record: Any) -> bool:
+    """Whether the meeting of the record's UID went when it was called off in the CRM.
+
+    Where a person took the item away, nothing is known any more of what both sides said.
+    """
+    was_its = link.is_organizers is True and bool(link.uid) and link.uid == record.uid
+    return was_its and link.base is not None
+
+
+def _is_asked(link: ItemLink, record: Any) -> bool:
+    """Whether somebody is asked about it; not about a deletion when both sides are there again."""
+    is_there = record is not None and not link.is_removed
+    is_over = link.question == ItemLink.Question.MASS_DELETION and is_there
+    return bool(link.question) and link.answer is None and not is_over
 
 
 def _is_called_already(item: Item, facts: Meeting | None) -> bool:

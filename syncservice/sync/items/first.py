@@ -1,13 +1,15 @@
 """The first synchronization of a kind: look at everything, write nothing, and ask when it is much.
 
 What a mailbox has already is adopted instead of made again: by our key on it, by UID, by address
-and name, by subject and time (P05, P06). The same look is a dry run for whoever wants one.
+and name, by subject and time (P05, P06). The same look is a dry run for whoever wants one, and it
+is taken again when other filters select many more records: what is linked goes on meanwhile.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 from django.db.models.functions import Now
@@ -65,18 +67,17 @@ def begin(book: Book, gateway: Activities, progress: ItemProgress, now: datetime
         rows = ItemProgress.objects.filter(pk=progress.pk)
         if reason:
             rows.update(first=First.ASKING, plan=plan, planned_at=Now())
-            text = f"{book.kind}: {reason}"
+            asking = ItemProgress.objects.filter(mailbox=book.mailbox.pk, first=First.ASKING)
+            # There is one question, and one answer, for all kinds.
+            text = "; ".join(f"{one.kind}: {one.plan['reason']}" for one in asking.order_by("kind"))
             alerts.ask(book.mailbox.pk, alerts.FIRST_SYNCHRONIZATION, text, direction=alerts.ITEMS)
             return False
         _link(book, survey)
-        move_cursor(book, survey.cursor)
-        rows.update(
-            first=First.DONE,
-            plan=plan,
-            planned_at=Now(),
-            position=survey.position,
-            filters=survey.filters,
-        )
+        begun: dict[str, Any] = {"first": First.DONE, "plan": plan, "planned_at": Now()}
+        if not progress.position:  # else what changed of the linked ones is noticed from there
+            move_cursor(book, survey.cursor)
+            begun |= {"position": survey.position, "filters": survey.filters}
+        rows.update(**begun)
     return True
 
 

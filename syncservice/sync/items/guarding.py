@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from django.db.models import Q
+from django.db.models import Count, Q
 from django.db.models.functions import Now
 
 from syncservice.alerts import alerts
@@ -25,7 +25,9 @@ def deletes(link: ItemLink) -> bool:
 def hold_mass_deletion(book: Book) -> bool:
     """Hold the deletions that are due, when they are many, until somebody answers; True: it did."""
     due = book.links.filter(state=ItemLink.State.LINKED, due_at__lte=Now(), question="")
-    removed = Q(is_removed=True) if book.kind is not ItemKind.CONTACT else Q(pk=None)  # 3I
+    removed = Q(is_removed=True, is_leaving=False, is_marked=True)  # else no record goes with it
+    if book.kind is ItemKind.CONTACT:
+        removed = Q(pk=None)  # 3I
     deleting = due.filter(removed | Q(deleted_record__isnull=False))
     count = deleting.count()
     if not count:
@@ -44,7 +46,15 @@ def hold_mass_deletion(book: Book) -> bool:
         return False
     with fenced(book.claim):
         deleting.update(question=ItemLink.Question.MASS_DELETION, answer=None, due_at=None)
-        alerts.ask(
-            book.mailbox.pk, alerts.MASS_DELETION, f"{book.kind}: {reason}", direction=alerts.ITEMS
-        )
+        text = f"{book.kind}: {reason}; what waits for the answer: {_held(book)}"
+        alerts.ask(book.mailbox.pk, alerts.MASS_DELETION, text, direction=alerts.ITEMS)
     return True
+
+
+def _held(book: Book) -> str:
+    """Say how many of each kind are held: there is one question, and one answer, for all."""
+    held = ItemLink.objects.filter(
+        mailbox=book.mailbox.pk, question=ItemLink.Question.MASS_DELETION, answer=None
+    )
+    counted = held.values_list("kind").annotate(Count("pk")).order_by("kind")
+    return ", ".join(f"{kind}: {number}" for kind, number in counted)

@@ -4,6 +4,8 @@ Undoing travels like any other change, and is in the journal itself. What somebo
 is left as it is, and said so.
 """
 
+from typing import Any
+
 from django.db.models.functions import Now
 
 from syncservice.domain.item_values import Values
@@ -15,6 +17,7 @@ Action = JournalEntry.Action
 State = ItemLink.State
 _CHANGED = "it was changed since; it is left as it is"
 _GONE = "it is gone"
+_UNLINKED = "it is no longer kept in step; it is left as it is"
 
 
 def note_undoing(book: Book) -> None:
@@ -42,7 +45,8 @@ def _undo(book: Book, entry: JournalEntry) -> str:
         return _take_item_back(book, link)
     if entry.action == Action.DELETED_ITEM:
         return _bring_item_back(book, entry, record, link)
-    if link is not None and entry.action == Action.UNLINKED:
+    is_unlinking = entry.action == Action.UNLINKED
+    if is_unlinking and link is not None and link.state in (State.UNLINKED, State.DELETED):
         book.links.filter(pk=link.pk).update(
             state=State.LINKED if link.item_id else State.CREATING, base=None, due_at=Now()
         )
@@ -59,7 +63,7 @@ def _take_record_back(
     """Delete a record that was made of an item; the item stays, and is not tracked again by it."""
     if record is None:
         return _GONE
-    agreed = (link.base or {}).get("crm", {}) if link else {}
+    agreed = link.base["crm"] if link and link.base else entry.after or {}
     if not _is_as(book.records.values(record, book.user), agreed):
         return _CHANGED
     if link is not None:
@@ -95,16 +99,20 @@ def _take_item_back(book: Book, link: ItemLink | None) -> str:
     """Have an item deleted that was made of a record, and not made again; no mail tells of it."""
     if link is None or not link.item_id:
         return _GONE
+    if link.state != State.LINKED:
+        return _UNLINKED
     book.links.filter(pk=link.pk).update(is_undone=True, due_at=Now())
     return ""
 
 
 def _bring_item_back(
-    book: Book, entry: JournalEntry, record: object | None, link: ItemLink | None
+    book: Book, entry: JournalEntry, record: Any | None, link: ItemLink | None
 ) -> str:
     """Make a deleted item again: of its record, which is brought back when it is gone."""
     if record is None:
         book.records.create(entry.before or {}, book.user, entry.key)
+    elif link is not None and link.is_organizers and link.uid and link.uid == record.uid:
+        book.records.learn_uids([(record, "")])  # that meeting went with the item
     if link is None:
         ItemLink.objects.create(
             mailbox_id=book.mailbox.pk,

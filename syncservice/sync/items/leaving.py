@@ -6,10 +6,10 @@ from typing import Any
 from django.db.models.functions import Now
 
 from syncservice.domain import item_deletion, meeting
-from syncservice.domain.item_values import ItemKind, Values
+from syncservice.domain.item_values import ItemKind
 from syncservice.domain.meeting import CrmDeletion, ExchangeDeletion
 from syncservice.domain.merge import Base
-from syncservice.mailboxes.models import ItemLink, JournalEntry
+from syncservice.mailboxes.models import ItemLink, JournalEntry, Lane
 from syncservice.servers.gateway import Deletion, Item
 from syncservice.sync.items.book import Book
 from syncservice.sync.items.meetings import Meetings
@@ -40,11 +40,22 @@ class Leaving:
         """The item was deleted in the mailbox, or moved out of its folder."""
         if record is None or link.state == State.WANTED:
             return Step(link=link, drops_link=True)
+        if link.is_leaving:  # it is no longer this mailbox's to say
+            return self._ended(link, _LEFT | {"state": State.UNLINKED, "is_leaving": False})
+        if not link.is_marked:  # it was gone before both became one
+            return self._never_was(link)
         if self._deletes_record(link, record):
             if _is_declined(link):
                 return Step(link=link, then=_LEFT | {"state": State.UNLINKED, "by_filter": False})
             return Step(link=link, record=record, delete_record=True, drops_link=True)
         return self._ended(link, _LEFT | {"state": State.DELETED})
+
+    def _never_was(self, link: ItemLink) -> Step:
+        """Make another one of what a filter selects; what a person tracked, he took away again."""
+        if not link.by_filter:
+            return self._ended(link, _LEFT | {"state": State.DELETED})
+        then = _LEFT | {"state": State.CREATING, "is_removed": False, "due_at": Now()}
+        return Step(link=link, then=then)
 
     def _deletes_record(self, link: ItemLink, record: Any) -> bool:
         if self.book.kind is ItemKind.CONTACT:
@@ -57,20 +68,20 @@ class Leaving:
         decided = meeting.exchange_deletion(facts, self.meetings.now)
         return decided is ExchangeDeletion.DELETE
 
-    def record_deleted(self, link: ItemLink) -> Step:
-        """The record was deleted in the CRM."""
-        decided = self._becomes_of_item(link)
+    def record_deleted(self, link: ItemLink, item: Item | None) -> Step:
+        """The record was deleted in the CRM; `item` has news, if any."""
+        decided = self._becomes_of_item(link, item)
         if decided is CrmDeletion.UNLINK or _is_declined(link):
             return self._ended(link, _LEFT | {"state": State.UNLINKED, "item_id": link.item_id})
         cancels = decided is CrmDeletion.DELETE_AND_CANCEL
         deletion = Deletion(item_id=link.item_id, cancels=cancels)
         return Step(link=link, delete_item=deletion, drops_link=True)
 
-    def _becomes_of_item(self, link: ItemLink) -> CrmDeletion:
+    def _becomes_of_item(self, link: ItemLink, item: Item | None) -> CrmDeletion:
         left = link.deleted_record
-        exchange: Values = Base.of(link.base).exchange if link.base else {}
-        if not left or not exchange:
+        if not left or not link.base:
             return CrmDeletion.UNLINK  # nobody knows what it was
+        exchange = item.values if item is not None else Base.of(link.base).exchange
         if self.book.kind is ItemKind.APPOINTMENT:
             facts = self.meetings.facts_of_deleted(link, exchange)
             return meeting.crm_deletion(facts, self.meetings.now, is_logical=False)
@@ -92,8 +103,11 @@ class Leaving:
             self.meetings.now,
             organizer_is_in_step=self.meetings.is_in_step(values),
         )
-        others = ItemLink.objects.filter(kind=link.kind, key=link.key, state=State.LINKED)
-        is_anothers = others.exclude(pk=link.pk).exists()  # only this one may have been taken off
+        linked = ItemLink.objects.filter(kind=link.kind, key=link.key, state=State.LINKED)
+        others = linked.exclude(pk=link.pk).filter(
+            mailbox__schedules__lane=Lane.ACT, mailbox__schedules__due_at__isnull=False
+        )
+        is_anothers = others.exists()  # only this one may have been taken off
         step.cancel_record = decided is ExchangeDeletion.CANCEL and not is_anothers
         return step
 

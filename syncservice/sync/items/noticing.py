@@ -187,7 +187,8 @@ def _belongs(book: Book, key: UUID, item: ListedItem) -> bool:
 
 def _link_to(book: Book, link: ItemLink, item: ListedItem) -> None:
     """A link gets the item that it waited for, or another one in the place of its own."""
-    keeps_base = link.state == State.LINKED
+    is_made = link.state == State.CREATING and book.key_of(item.record_key) == link.key
+    keeps_base = link.state == State.LINKED or is_made
     book.links.filter(pk=link.pk).update(
         state=State.LINKED,
         item_id=item.item_id,

@@ -14,7 +14,7 @@ from syncservice.sync.items.book import Book
 from syncservice.sync.items.links import creation
 from syncservice.sync.items.sight import inviting
 
-State = ItemLink.State
+State, First = ItemLink.State, ItemProgress.First
 #: Changes that are looked at in one transaction.
 RECORDS_AT_ONCE = 500
 #: Records that other filters may select besides before that is looked at as a beginning is.
@@ -24,7 +24,8 @@ NEW_UNASKED = 10
 def notice_records(book: Book, progress: ItemProgress) -> bool:
     """Make the links of what changed in the CRM due; True when more is left.
 
-    When the filters are others than before, everything is compared with them once.
+    When the filters are others than before, everything is compared with them once. Many records
+    that they select besides wait until that is looked at as a beginning is; the others don't.
     """
     filters = book.records.filters_digest(book.user)
     with fenced(book.claim):
@@ -37,18 +38,35 @@ def notice_records(book: Book, progress: ItemProgress) -> bool:
             position, is_last = here, True
             selected = book.records.keys_selected(book.user)
             linked = set(book.links.values_list("key", flat=True))
-            if len(selected - linked) > NEW_UNASKED:  # much comes at once: as at the beginning
-                ItemProgress.objects.filter(pk=progress.pk).update(first=ItemProgress.First.NEW)
-                return False
+            _hold_many(progress, len(selected - linked))
             _notice_missing(book, linked)
-            notice_keys(book, selected | linked, selected)
-        elif keys := found.records.keys() - deleted:
-            notice_keys(book, keys, book.records.keys_selected(book.user, keys))
+            keys = selected | linked
+        else:
+            keys = found.records.keys() - deleted
+            selected = book.records.keys_selected(book.user, keys) if keys else set()
+        if progress.first != First.DONE:
+            selected &= set(book.links.filter(key__in=selected).values_list("key", flat=True))
+        notice_keys(book, keys, selected)
         if book.kind is ItemKind.APPOINTMENT:
             _release_waiting(book)
         progress.position, progress.filters = position, filters
         ItemProgress.objects.filter(pk=progress.pk).update(position=position, filters=filters)
     return not is_last
+
+
+def _hold_many(progress: ItemProgress, number: int) -> None:
+    """Have it looked at as a beginning that records come which nobody asked for, when it is many.
+
+    What somebody is asked, or has declined, stays so until it is few.
+    """
+    first = progress.first
+    if number <= NEW_UNASKED:
+        first = First.DONE
+    elif first == First.DONE:
+        first = First.NEW
+    as_read = ItemProgress.objects.filter(pk=progress.pk, first=progress.first)
+    as_read.update(first=first)  # unless somebody answers just now
+    progress.first = first
 
 
 def notice_keys(book: Book, keys: Collection[UUID], selected: Collection[UUID]) -> None:

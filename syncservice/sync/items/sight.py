@@ -12,7 +12,7 @@ from syncservice.crm.models import Appointment
 from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
 from syncservice.domain.item_values import ItemKind, Values, organizer_of
 from syncservice.mailboxes.models import ItemLink, ItemProgress, Lane, Mailbox, SeenAppointment
-from syncservice.servers.gateway import Activities, Gone, Item, NotRead
+from syncservice.servers.gateway import Activities, Gone, Item, ListedItem, NotRead
 from syncservice.sync.items.book import Book
 from syncservice.sync.items.overlaps import overlapping
 
@@ -27,7 +27,8 @@ class Sight:
     records: Mapping[UUID, Any]  # by key; those that are there
     values: Mapping[UUID, Values]  # of the records
     answers: Mapping[str, Answer]  # by item id; of the items that have news
-    made: Mapping[UUID, str] = field(default_factory=dict)  # items of attempts without an answer
+    #: Items of attempts without an answer.
+    made: Mapping[UUID, ListedItem] = field(default_factory=dict)
     #: Appointments by their UID: an item that a record waits for, and the record of an item.
     invited: Mapping[UUID, str] = field(default_factory=dict)
     meetings: Mapping[str, UUID] = field(default_factory=dict)
@@ -75,10 +76,11 @@ def _addresses_of(mailboxes: QuerySet[Mailbox], among: Collection[str]) -> set[s
 def inviting(book: Book) -> QuerySet[Mailbox]:
     """Return the other mailboxes whose own lane brings meetings to people.
 
-    One that waits for somebody's word, or was declined, brings none.
+    One that has not begun, for it waits for somebody's word or was declined, brings none.
     """
     held = ItemProgress.objects.filter(
         kind=ItemKind.APPOINTMENT,
+        position="",
         first__in=(ItemProgress.First.ASKING, ItemProgress.First.DECLINED),
     )
     others = Mailbox.objects.exclude(pk=book.mailbox.pk).exclude(pk__in=held.values("mailbox"))
@@ -92,7 +94,9 @@ def _invited(book: Book, records: Mapping[UUID, Any]) -> dict[UUID, str]:
     return {uids[sight.uid]: sight.item_id for sight in seen}
 
 
-def _made_before(book: Book, gateway: Activities, links: Sequence[ItemLink]) -> dict[UUID, str]:
+def _made_before(
+    book: Book, gateway: Activities, links: Sequence[ItemLink]
+) -> dict[UUID, ListedItem]:
     """Look for the items of attempts whose answer was lost: none is made twice."""
     lost = [
         book.record_key(link.key)
@@ -100,9 +104,7 @@ def _made_before(book: Book, gateway: Activities, links: Sequence[ItemLink]) -> 
         if link.state == State.CREATING and link.attempted_at
     ]
     found = gateway.find(book.kind, lost) if lost else ()
-    return {
-        key: item.item_id for item in found if (key := book.key_of(item.record_key)) is not None
-    }
+    return {key: item for item in found if (key := book.key_of(item.record_key)) is not None}
 
 
 def _read(book: Book, gateway: Activities, links: Sequence[ItemLink]) -> dict[str, Answer]:
@@ -113,7 +115,6 @@ def _read(book: Book, gateway: Activities, links: Sequence[ItemLink]) -> dict[st
         if link.item_id
         and link.state in (State.WANTED, State.LINKED)
         and not link.is_removed
-        and link.deleted_record is None
         and (link.base is None or link.seen_key != link.change_key)
     ]
     found: dict[str, Answer] = {}

@@ -84,11 +84,13 @@ def _visit_kind(
 ) -> bool:
     """Bring one kind in step; True when some is left."""
     progress, _ = ItemProgress.objects.get_or_create(mailbox_id=book.mailbox.pk, kind=book.kind)
-    if progress.first != ItemProgress.First.DONE:
-        if only_push or not first.begin(book, gateway, progress, moment()):
-            return False
+    has_begun = False
+    if progress.first != ItemProgress.First.DONE and not only_push:
+        has_begun = first.begin(book, gateway, progress, moment())
         progress.refresh_from_db()
-    elif not only_push and _pull(gateway, book, outcome, is_spent):
+    if progress.first != ItemProgress.First.DONE and not progress.position:
+        return False  # nothing is linked yet
+    if not has_begun and not only_push and _pull(gateway, book, outcome, is_spent):
         return True
     while notice_records(book, progress):
         if is_spent():
