@@ -539,6 +539,25 @@ def test_the_former_organizer_is_told_when_his_meeting_is_no_more_his(ann, bob):
     assert len(ann.items(APPOINTMENT)) == 1
 
 
+def test_an_appointment_without_attendees_comes_to_who_gets_it(ann, bob):
+    record = appointment(ann)
+    ann.visit()
+    ann.outlook.edit(ann.links.get().item_id, location="Hall")
+    ann.visit()
+    uid = Appointment.objects.get().uid
+    assert uid
+    record.parties.update(user=bob.user, address=bob.user.email)
+    for one in (bob, ann, bob):
+        one.visit()
+    assert [item.values["subject"] for item in bob.items(APPOINTMENT)] == ["Plans"]
+    assert (ann.links.get().state, ann.links.get().fault_code) == (State.UNLINKED, "")
+    assert Appointment.objects.get().uid not in ("", uid)
+    Appointment.objects.get().save()
+    for one in (ann, bob):
+        outcome = one.visit()
+        assert (outcome.stored, outcome.written, outcome.failed) == (0, 0, 0)
+
+
 def test_what_was_taken_back_is_not_made_again_when_its_item_changes(ann):
     item_id = ann.outlook.add(TASK, subject="Call Kim", categories=(TRACKED,))
     ann.visit()

@@ -158,7 +158,8 @@ class Decider:
                 return Step(link=link, then={"due_at": None})
             is_off = _went_with_its_item(link, record)
             # A meeting whose UID is known is in Exchange already: made again, it would be another.
-            if facts.role is Role.ATTENDEE or (record.uid and not is_off):
+            is_there = bool(record.uid) and facts.has_attendees and not is_off
+            if facts.role is Role.ATTENDEE or is_there:
                 return Step(link=link, then={"state": State.WAITING, "due_at": None})
             if is_off and not facts.is_open:
                 return Step(link=link, then={"due_at": None})
@@ -187,8 +188,9 @@ class Decider:
             finally_={"state": State.LINKED, "subject": subject_of(values), "is_organizers": True},
         )
         step.finally_ |= {"is_marked": True, "has_category": bool(self._book.category)}
-        if facts is not None and facts.role is Role.ORGANIZER and facts.has_attendees:
-            step.learns_uid = not record.uid or _went_with_its_item(link, record)
+        if facts is not None and facts.role is Role.ORGANIZER:
+            # The UID that it has, if any, is that of an item which stands for it no more.
+            step.learns_uid = facts.has_attendees or bool(record.uid)
         return step
 
     def _linked(self, link: ItemLink, record: Any, item: Item | None) -> Step:
@@ -209,7 +211,7 @@ class Decider:
         if pair.is_anothers and self._sight.invited.get(link.key, link.item_id) != link.item_id:
             return self._leaving.superseded(link)
         if pair.is_anothers and record.uid and record.uid == link.uid:
-            return self._handed_over(link)
+            return self._handed_over(link, pair)
         if (off := self._cancellation(link, pair)) is not None:
             return off
         step = self._merged(link, pair)
@@ -240,12 +242,13 @@ class Decider:
             base = Base(known, known)
         return _Pair(record, item, base, values, exchange, facts, is_organizers)
 
-    def _handed_over(self, link: ItemLink) -> Step:
+    def _handed_over(self, link: ItemLink, pair: _Pair) -> Step:
         """Say that Exchange keeps the meeting with its former organizer, who may have to let go."""
         if not link.is_leaving:
             return Step(link=link, fault=_HANDED_OVER)
         then = {"state": State.UNLINKED, "is_leaving": False, "due_at": None}
-        then |= {"fault_code": _HANDED_OVER.code, "fault_text": _HANDED_OVER.text}
+        if has_attendees(pair.exchange):  # else the new one just gets his own
+            then |= {"fault_code": _HANDED_OVER.code, "fault_text": _HANDED_OVER.text}
         return Step(link=link, then=then, entries=[unlinked(self._book, link)])
 
     def _cancellation(self, link: ItemLink, pair: _Pair) -> Step | None:
