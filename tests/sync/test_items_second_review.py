@@ -380,3 +380,21 @@ def test_a_question_about_beginning_tells_of_every_kind_that_its_answer_begins(a
     text = Alert.objects.get(code=alerts.FIRST_SYNCHRONIZATION).text
     assert "task: it would" in text
     assert "contact: it would" in text
+
+
+# Mail
+
+
+def test_a_meeting_that_is_taken_up_again_is_called_anew(ann, exchange):  # F255
+    Organisation.objects.update_or_create(pk=1, defaults={"propagates_cancellations": True})
+    record = appointment(ann, "kim@customer.test")
+    for _ in range(2):
+        ann.visit()
+    for status in (Appointment.Status.CANCELED, Appointment.Status.BUSY):
+        record.status = status
+        record.save(update_fields=["status"])
+        for _ in range(3):
+            ann.visit()
+    invitation = (What.INVITATION, ("kim@customer.test",))
+    assert mail(exchange) == [invitation, (What.CANCELLATION, ("kim@customer.test",)), invitation]
+    assert len(ann.items(APPOINTMENT)) == 1

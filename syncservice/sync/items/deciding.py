@@ -156,9 +156,12 @@ class Decider:
                 return Step(link=link, fault=_NO_ORGANIZER)
             if withheld is not None:
                 return Step(link=link, then={"due_at": None})
+            is_off = _went_with_its_item(link, record)
             # A meeting whose UID is known is in Exchange already: made again, it would be another.
-            if facts.role is Role.ATTENDEE or record.uid:
+            if facts.role is Role.ATTENDEE or (record.uid and not is_off):
                 return Step(link=link, then={"state": State.WAITING, "due_at": None})
+            if is_off and not facts.is_open:
+                return Step(link=link, then={"state": State.DELETED, "due_at": None})
         return self._created(link, record, values, facts)
 
     def _created(self, link: ItemLink, record: Any, values: Values, facts: Meeting | None) -> Step:
@@ -185,7 +188,7 @@ class Decider:
         )
         step.finally_ |= {"is_marked": True, "has_category": bool(self._book.category)}
         if facts is not None and facts.role is Role.ORGANIZER and facts.has_attendees:
-            step.learns_uid = not record.uid
+            step.learns_uid = not record.uid or _went_with_its_item(link, record)
         return step
 
     def _linked(self, link: ItemLink, record: Any, item: Item | None) -> Step:
@@ -299,9 +302,11 @@ class Decider:
                 whole=whole,
                 invitations=self._told_of_change(link, pair, whole, changed),
             )
-        if facts is not None and not pair.is_anothers and not record.uid:
-            step.uid = item.uid if item is not None else link.uid
-            step.learns_uid = not step.uid and facts.has_attendees
+        if facts is not None and not pair.is_anothers:
+            uid = item.uid if item is not None else link.uid
+            is_new = pair.is_organizers is True and uid != record.uid
+            step.uid = uid if is_new or not record.uid else ""
+            step.learns_uid = not record.uid and not uid and facts.has_attendees
         if item is not None and not link.is_marked:
             self._mark(step, item, whole)
         return step
@@ -379,6 +384,15 @@ def _organisation_wants(book: Book) -> tuple[FieldSettings, dict[str, Policy]]:
         three_addresses=book.organisation.three_contact_addresses,
     )
     return settings, {row.mapping: Policy(row.policy) for row in rows if row.policy}
+
+
+def _went_with_its_item(link: ItemLink, record: Any) -> bool:
+    """Whether the meeting of the record's UID went when it was called off in the CRM.
+
+    Where a person took the item away, nothing is known any more of what both sides said.
+    """
+    was_its = link.is_organizers is True and bool(link.uid) and link.uid == record.uid
+    return was_its and link.base is not None
 
 
 def _is_asked(link: ItemLink, record: Any) -> bool:
