@@ -1,5 +1,6 @@
 """What a second review found in keeping appointments, contacts and tasks in step."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -19,13 +20,17 @@ from syncservice.mailboxes.models import (
     Organisation,
     TrackingCategory,
 )
+from syncservice.simulator.exchange import ExchangeSimulator
 from syncservice.sync.incoming_email import Inbox
 from syncservice.sync.visit import visit
 from tests import factories
 from tests.memory_activities import MemoryExchange, What, When
 from tests.memory_gateway import Killed, MemoryIncoming, MemoryOrganised, MemoryServer
+from tests.sync.exchange_people import world_of
 from tests.sync.synced_items import TRACKED, Person, person
 from tests.sync.test_items_review import SOON, appointment, contact, mail, task, time_of, who
+from tests.sync.test_items_series import Calendars, series
+from tests.sync.test_items_series import time_of as time_of_series
 from tests.sync.test_visit import BUDGET as EMAIL_BUDGET
 
 #: Each change is committed: in one transaction, a visit would be told of all of them again.
@@ -71,6 +76,9 @@ def incoming(one: Person, server: MemoryServer) -> None:
         schedule.release(row, factories.REST)
 
 
+# A filter that is edited
+
+
 def widened(one: Person, number: int = 15) -> None:
     """Let the filter of contacts select many more than those that it selected."""
     other = person(one.outlook.exchange, "cas@example.test")
@@ -78,9 +86,6 @@ def widened(one: Person, number: int = 15) -> None:
         contact(other, f"Other {place}")
     filters = SyncFilter.objects.filter(user=one.user, entity="contact")
     filters.update(criteria={"field": "last_name", "operator": "not_empty"})
-
-
-# A filter that is edited
 
 
 def test_an_edit_in_outlook_is_not_lost_when_a_wider_filter_is_looked_at(ann):
@@ -398,3 +403,33 @@ def test_a_meeting_that_is_taken_up_again_is_called_anew(ann, exchange):  # F255
     invitation = (What.INVITATION, ("kim@customer.test",))
     assert mail(exchange) == [invitation, (What.CANCELLATION, ("kim@customer.test",)), invitation]
     assert len(ann.items(APPOINTMENT)) == 1
+
+
+# Exchange itself
+
+
+@pytest.fixture
+def calendars() -> Iterator[Calendars]:
+    with ExchangeSimulator() as simulator:
+        simulator.control.create_service_account("svc", "pw")
+        yield Calendars(world_of(simulator))
+
+
+def test_nobody_is_told_again_of_occurrences_that_are_over_when_a_series_is_moved(calendars):  # 3G
+    """Exchange forgets what differs when the time changes, so it is all written once more."""
+    today = datetime.now(UTC).date()
+    past = [(today - timedelta(days=days)).isoformat() for days in (6, 5)]
+    recurrence = series("daily", starts_on=today - timedelta(days=9), count=60)
+    calendars.enter(
+        "crm",
+        recurrence,
+        time_of_series(recurrence),
+        **{f"occurrence:{past[0]}": "deleted", f"occurrence:{past[1]}": {"subject": "Other"}},
+    )
+    at_first = calendars.told()
+    record = calendars.record
+    record.starts_at += timedelta(hours=1)
+    record.ends_at += timedelta(hours=1)
+    record.save()
+    calendars.become_quiet()
+    assert (at_first, calendars.told()) == (["request"], ["update"])

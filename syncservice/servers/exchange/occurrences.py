@@ -180,7 +180,16 @@ class _Change:
 
     target: _Target
     item_id: Element
+    is_over: bool  # it has begun, whatever is changed: nobody is told (3G)
     settings: tuple[tuple[Property, str], ...] = ()  # (): it is to be deleted
+
+    @property
+    def recipients(self) -> str:
+        """Say who is told, as EWS says it."""
+        if self.is_over:
+            return "SendToNone"
+        series = self.target.series
+        return series.updates_to if self.settings else series.cancellations_to
 
 
 def write_occurrences(requests: ItemRequests, series: Sequence[Series]) -> dict[str, Fault]:
@@ -203,14 +212,13 @@ def write_occurrences(requests: ItemRequests, series: Sequence[Series]) -> dict[
             faults[target.series.item_id] = answer
     updates = [change for change in changes if change.settings]
     deletions = [change for change in changes if not change.settings]
-    for recipients in {change.target.series.updates_to for change in updates}:
-        some = [one for one in updates if one.target.series.updates_to == recipients]
-        answers = requests.ask(UpdateItem, partial(_updating, recipients), some)
-        faults |= _faults(some, answers)
-    for recipients in {change.target.series.cancellations_to for change in deletions}:
-        some = [one for one in deletions if one.target.series.cancellations_to == recipients]
-        answers = requests.ask(DeleteItem, partial(_deleting, recipients), some)
-        faults |= _faults(some, answers)
+    for service, compose, those in (
+        (UpdateItem, _updating, updates),
+        (DeleteItem, _deleting, deletions),
+    ):
+        for recipients in dict.fromkeys(one.recipients for one in those):
+            some = [one for one in those if one.recipients == recipients]
+            faults |= _faults(some, requests.ask(service, partial(compose, recipients), some))
     return faults
 
 
@@ -226,17 +234,23 @@ def _changes(target: _Target, element: Element) -> Iterator[_Change]:
     """Compare an occurrence with what is wanted of it."""
     own = element.find(named("ItemId"))
     item_id = payloads.item_id(own.attrib["Id"], own.attrib["ChangeKey"])
+    found = _found(element)
     if target.wanted == DELETED:
-        yield _Change(target, item_id)
+        yield _Change(target, item_id, _is_over(found))
         return
-    found, wanted = _found(element), {**target.usual, **(target.wanted or {})}
+    wanted = {**target.usual, **(target.wanted or {})}
     settings = tuple(
         (at, sendable(wanted[name]))  # '' too: what an exception lacks, its series has
         for name, at in zip(("start", "end", "subject", "location"), _OWN, strict=True)
         if found[name] != wanted[name]
     )
     if settings:
-        yield _Change(target, item_id, settings)
+        yield _Change(target, item_id, _is_over(found, wanted), settings)
+
+
+def _is_over(*said: Mapping[str, str]) -> bool:
+    """Whether an occurrence has begun by all that is said of it."""
+    return max(one["start"] for one in said) < _written(datetime.now(UTC))
 
 
 def _updating(recipients: str, changes: Sequence[_Change]) -> Element:
