@@ -151,6 +151,18 @@ def test_what_is_linked_stays_in_step_while_somebody_is_asked_about_a_wider_filt
     assert (kim.mobile_phone, len(ann.items(CONTACT))) == ("06-1", 1)
 
 
+def test_an_organizer_who_is_asked_about_a_wider_filter_still_speaks_for_his_meetings(ann, bob):
+    record = appointment(ann, bob)
+    for one in (ann, bob, ann, bob):
+        one.visit()
+    ItemProgress.objects.filter(mailbox=ann.mailbox, kind=APPOINTMENT).update(first=First.ASKING)
+    bob.outlook.edit(bob.items(APPOINTMENT)[0].item_id, subject="Boring")
+    for one in (bob, ann, bob):
+        one.visit()
+    record.refresh_from_db()
+    assert record.subject == "Plans"
+
+
 # Listing again
 
 

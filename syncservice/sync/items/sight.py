@@ -76,10 +76,11 @@ def _addresses_of(mailboxes: QuerySet[Mailbox], among: Collection[str]) -> set[s
 def inviting(book: Book) -> QuerySet[Mailbox]:
     """Return the other mailboxes whose own lane brings meetings to people.
 
-    One that waits for somebody's word, or was declined, brings none.
+    One that has not begun, for it waits for somebody's word or was declined, brings none.
     """
     held = ItemProgress.objects.filter(
         kind=ItemKind.APPOINTMENT,
+        position="",
         first__in=(ItemProgress.First.ASKING, ItemProgress.First.DECLINED),
     )
     others = Mailbox.objects.exclude(pk=book.mailbox.pk).exclude(pk__in=held.values("mailbox"))
