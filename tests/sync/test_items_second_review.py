@@ -259,6 +259,18 @@ def test_an_outsiders_meeting_is_off_although_another_attendee_is_no_longer_kept
     assert Appointment.objects.get().state == Appointment.State.CANCELED
 
 
+def test_nobody_is_asked_about_copies_of_what_is_no_longer_his(ann, bob):
+    for number in range(20):
+        task(ann, f"task {number}")
+    ann.visit()
+    Task.objects.update(owner=bob.user)
+    for item in ann.items(TASK):
+        ann.outlook.remove(item.item_id)
+    ann.visit()
+    assert not Alert.objects.filter(code=alerts.MASS_DELETION).exists()
+    assert set(ann.links.values_list("state", flat=True)) == {State.UNLINKED}
+
+
 def test_items_that_are_put_back_need_no_answer_to_be_kept_in_step(ann):
     for number in range(20):
         task(ann, f"task {number}")

@@ -25,7 +25,9 @@ def deletes(link: ItemLink) -> bool:
 def hold_mass_deletion(book: Book) -> bool:
     """Hold the deletions that are due, when they are many, until somebody answers; True: it did."""
     due = book.links.filter(state=ItemLink.State.LINKED, due_at__lte=Now(), question="")
-    removed = Q(is_removed=True) if book.kind is not ItemKind.CONTACT else Q(pk=None)  # 3I
+    removed = Q(is_removed=True, is_leaving=False, is_marked=True)  # else no record goes with it
+    if book.kind is ItemKind.CONTACT:
+        removed = Q(pk=None)  # 3I
     deleting = due.filter(removed | Q(deleted_record__isnull=False))
     count = deleting.count()
     if not count:
