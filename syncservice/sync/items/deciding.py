@@ -162,7 +162,7 @@ class Decider:
             if facts.role is Role.ATTENDEE or is_there:
                 return Step(link=link, then={"state": State.WAITING, "due_at": None})
             if is_off and not facts.is_open:
-                return Step(link=link, then={"due_at": None})
+                return Step(link=link, then={"state": State.DELETED, "due_at": None})
         return self._created(link, record, values, facts)
 
     def _created(self, link: ItemLink, record: Any, values: Values, facts: Meeting | None) -> Step:

@@ -76,7 +76,7 @@ def notice_keys(book: Book, keys: Collection[UUID], selected: Collection[UUID]) 
     person tracked stays linked whatever they say, and what he untracked unlinked.
     """
     links = {link.key: link for link in book.links.filter(key__in=keys)}
-    due, leaving, dropped, again = [], [], [], []
+    due, leaving, dropped, again, called_off = [], [], [], [], []
     for key, link in links.items():
         is_selected = key in selected
         if link.state in (State.LINKED, State.CREATING, State.WAITING):
@@ -88,9 +88,12 @@ def notice_keys(book: Book, keys: Collection[UUID], selected: Collection[UUID]) 
                 dropped.append(link.pk)
         elif link.state == State.UNLINKED and is_selected and link.by_filter:
             again.append(link)
+        elif link.state == State.DELETED and link.base and (is_selected or not link.by_filter):
+            called_off.append(link.pk)  # in the CRM, where it may be taken up again
     book.links.filter(pk__in=due).update(due_at=Now(), attempts=0, is_leaving=False)
     book.links.filter(pk__in=leaving).update(due_at=Now(), attempts=0, is_leaving=True)
     book.links.filter(pk__in=dropped).delete()
+    book.links.filter(pk__in=called_off).update(state=State.CREATING, due_at=Now(), attempts=0)
     for link in again:
         state = State.LINKED if link.item_id and not link.is_removed else State.CREATING
         book.links.filter(pk=link.pk).update(
