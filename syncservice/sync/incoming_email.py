@@ -29,6 +29,7 @@ from syncservice.domain.correlation import Letter
 from syncservice.domain.faults import Fault, Nature, Provenance, Scope, item_may_recover
 from syncservice.domain.message import Message, UnreadableMessage, parse
 from syncservice.domain.resolution import Kind
+from syncservice.domain.rights_management import is_rights_managed
 from syncservice.mailboxes.models import (
     DeclinedItem,
     FolderCursor,
@@ -472,6 +473,13 @@ class Inbox:
                         fetched.received_at,
                     )  # fmt: skip
                 message = parse(forwarded[0])  # a server's rule forwards one
+            if self.rules.organisation.leaves_out_rights_managed and is_rights_managed(
+                fetched.item_class, message.content_class, message.attachments
+            ):
+                return _Declined(
+                    fetched.item_id, Reason.RIGHTS_MANAGED, message, len(fetched.mime),
+                    fetched.received_at,
+                )  # fmt: skip
             letter = letter_of(message, fetched, self.rules)
         except UnreadableMessage as error:
             return _item_fault("email.unreadable", str(error))

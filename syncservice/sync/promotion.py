@@ -10,16 +10,19 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Coalesce
 
 from syncservice.crm.ids import activity_id
-from syncservice.crm.models import AutomaticRecord, Email
+from syncservice.crm.models import AutomaticRecord, Email, QueueItem
 from syncservice.domain.acceptance import (
+    Alone,
     Candidate,
     Evidence,
     Internal,
     Reason,
     Verdict,
+    deciders_of,
     judge,
     owner_of,
 )
@@ -100,6 +103,7 @@ class Rules:
     switches: Switches
     scheme: Scheme
     internal: Internal
+    alone: Alone
     allowed: Allowed
 
 
@@ -125,8 +129,11 @@ def rules_of(organisation: Organisation) -> Rules:
             organisation.token_counter_digits,
         ),
         Internal(
-            organisation.internal_email_is_two_activities, organisation.internal_email_to_queues
+            organisation.internal_email_is_two_activities,
+            organisation.internal_email_to_queues,
+            organisation.internal_email_from_queues,
         ),
+        Alone(organisation.mailbox_owner_decides_alone, organisation.user_decides_alone),
         organisation.allowed_files,
     )
 
@@ -238,14 +245,15 @@ class Promotion:
         named = [party.address for party in message.recipients]
         takers = _takers(named, matches) or _takers(message.delivered_to, matches)
         answer = known.letters.answered_by(draft.letter, self.rules.switches)
-        is_of_user = sender is not None and sender.kind is Kind.USER
         is_copy = copy is not None and (
-            draft.is_sent or (is_of_user and not self.rules.internal.is_two_activities)
+            draft.is_sent or self.rules.internal.is_one_activity(sender.kind if sender else None)
         )
         receiving = self._receiving(draft, matches, wants)
         if draft.forwarder and receiving is None:
             return Decision(draft, Verdict(reason=Reason.NOT_ALLOWED_TO_FORWARD))  # F093
-        candidates = self._candidates(draft, receiving, takers, wants)
+        candidates = deciders_of(
+            self._candidates(draft, receiving, takers, wants), self.rules.alone
+        )
         if is_copy:  # to a queue it is work all the same (F112)
             candidates = [one for one in candidates if one.kind is Kind.QUEUE]
         if draft.is_tracked and receiving is not None and not is_copy:
@@ -354,16 +362,18 @@ class Promotion:
     def _received_copies(self, drafts: Sequence[Draft]) -> dict[str, UUID]:
         """Return emails that recipients have of what was sent, by the drafts' identity (F111).
 
-        A queue's is its own work, besides (F112).
+        A queue's is its own work, besides (F112); one that only went to its owner's is not (F131).
         """
         sent = {draft.identity for draft in drafts if draft.is_sent}
         if not sent or self.rules.internal.is_two_activities:
             return {}
+        own = Coalesce(OuterRef("owner__default_queue"), 0)
+        in_others = QueueItem.objects.filter(~Q(queue=own), email=OuterRef("pk"))
         rows = Email.objects.filter(
+            ~Exists(in_others),
             direction=Email.Direction.INCOMING,
             identity__in=sent,
             accepting_queue=None,
-            queue_items=None,
         )
         return dict(rows.values_list("identity", "pk"))
 

@@ -17,7 +17,7 @@ from syncservice.domain.faults import (
     may_be_of_one_item,
     may_be_said_over_one_item,
 )
-from syncservice.mailboxes.models import RemoteItem, TrackRequest
+from syncservice.mailboxes.models import DeclinedItem, RemoteItem, TrackRequest
 from syncservice.mailboxes.schedule import fenced
 from syncservice.servers.gateway import Fetched, Gone, Incoming, Listed, NotFetched
 from syncservice.sync.incoming_email import Inbox, Stored
@@ -82,6 +82,12 @@ def _links(inbox: Inbox, items: Iterable[Listed]) -> QuerySet[RemoteItem]:
     )
 
 
+def _declined(inbox: Inbox, items: Iterable[Listed]) -> DeclinedItem | None:
+    ids = [item.item_id for item in items]
+    rows = DeclinedItem.objects.filter(mailbox=inbox.claim.mailbox_id, item_id__in=ids)
+    return rows.filter(left_at=None).first()
+
+
 def _end(inbox: Inbox, request: TrackRequest, items: Iterable[Listed], reason: str) -> None:
     with fenced(inbox.claim):
         link = _links(inbox, items).first()
@@ -89,7 +95,10 @@ def _end(inbox: Inbox, request: TrackRequest, items: Iterable[Listed], reason: s
             mailbox=inbox.claim.mailbox_id, item_id__in=[item.item_id for item in items]
         )
         failure = failures.first()
-        if failure is not None:
+        declined = _declined(inbox, items)
+        if declined is not None:
+            reason = declined.get_reason_display()
+        elif failure is not None:
             reason = failure.reason
         elif items and link is None:
             reason = "the message is no longer in the mailbox"
