@@ -20,7 +20,7 @@ from syncservice.mailboxes.models import (
     TrackRequest,
 )
 from syncservice.servers.gateway import SENT_ITEMS
-from syncservice.sync.incoming_email import Inbox
+from syncservice.sync.inbox import Inbox
 from syncservice.sync.visit import visit
 from tests import factories
 from tests.memory_gateway import (

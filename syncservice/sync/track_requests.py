@@ -4,13 +4,13 @@ A request ends with the email's record or with the reason why there is none. A v
 requests before anything else and between its batches.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from syncservice.alerts.models import ItemFailure
-from syncservice.crm.models import REGARDING
+from syncservice.crm.models import REGARDING, Email, Regarding
 from syncservice.domain.faults import (
     FaultError,
     Scope,
@@ -20,7 +20,8 @@ from syncservice.domain.faults import (
 from syncservice.mailboxes.models import DeclinedItem, RemoteItem, TrackRequest
 from syncservice.mailboxes.schedule import fenced
 from syncservice.servers.gateway import Fetched, Gone, Incoming, Listed, NotFetched
-from syncservice.sync.incoming_email import Inbox, Stored
+from syncservice.sync.inbox import Inbox, Tracking, columns_of
+from syncservice.sync.storing import Stored, store
 
 State = TrackRequest.State
 
@@ -53,9 +54,9 @@ def answer(
             inbox.want(item.item_id, request)
         linked = set(_links(inbox, items).values_list("item_id", flat=True))
         missing = [item for item in items if item.item_id not in linked]
-        stored.extend(map(inbox.store, fetch(missing)))
+        stored.extend(store(inbox, batch) for batch in fetch(missing))
         if linked:
-            inbox.take_by_hand(linked, request)
+            _take_by_hand(inbox, linked, request)
     except FaultError as error:
         fault = error.fault
         if fault.scope is not Scope.EMAIL:
@@ -67,6 +68,15 @@ def answer(
             items = ()
     _end(inbox, request, items, reason)
     return stored
+
+
+def _take_by_hand(inbox: Inbox, item_ids: Collection[str], about: Regarding) -> None:
+    """Take note that somebody wants items that came in already, and what they are about."""
+    with fenced(inbox.claim):
+        links = RemoteItem.objects.filter(mailbox=inbox.claim.mailbox_id, item_id__in=item_ids)
+        links.update(tracking=Tracking.HAND, is_untracked=False)
+        if columns := columns_of(about):
+            Email.objects.filter(remote_items__in=links).update(**columns)
 
 
 def _items(gateway: Incoming, request: TrackRequest) -> tuple[Listed, ...]:

@@ -41,8 +41,9 @@ from syncservice.mailboxes.models import (
 )
 from syncservice.servers.gateway import Listed
 from syncservice.sync import directory
-from syncservice.sync.incoming_email import Inbox
+from syncservice.sync.inbox import Inbox
 from syncservice.sync.organising import NAMES
+from syncservice.sync.storing import store
 from syncservice.sync.visit import Budget, Outcome, visit
 from tests import factories
 from tests.memory_gateway import RECEIVED, MemoryIncoming, MemoryOrganised, MemoryServer, mime
@@ -1005,7 +1006,7 @@ def test_a_batch_takes_as_many_statements_as_one_message() -> None:
     for some in (items[:1], items[1:2], items[2:]):  # the first reads what a visit reads once
         answers = list(MemoryIncoming(server).fetch([Listed(item, 1) for item in some]))
         with CaptureQueriesContext(connection) as executed:
-            assert inbox.store(answers).stored == len(some)
+            assert store(inbox, answers).stored == len(some)
         statements.append(len(executed))
     assert statements[1] == statements[2]
     assert Contact.objects.count() == queue.items.count() == 22

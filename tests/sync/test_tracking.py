@@ -25,7 +25,8 @@ from syncservice.mailboxes.models import (
     TrackRequest,
 )
 from syncservice.servers.gateway import INBOX, SENT_ITEMS, MailFolder
-from syncservice.sync.incoming_email import Inbox
+from syncservice.sync.folder_tracking import apply_folder_rules
+from syncservice.sync.inbox import Inbox
 from syncservice.sync.organising import LOOKED_AT_EVERY, NAMES
 from syncservice.sync.visit import Outcome, visit
 from tests import factories
@@ -266,7 +267,7 @@ def test_folder_rules_wait_for_no_email_while_they_hold_a_later_one(server, box)
         try:
             with connection.cursor() as cursor:  # as for many: in the order of the table
                 cursor.execute("SET enable_nestloop = off; SET enable_mergejoin = off")
-            inbox.apply_folder_rules()
+            apply_folder_rules(inbox)
         finally:
             connection.close()  # this thread's own
 
