@@ -23,7 +23,7 @@ from syncservice.mailboxes.models import (
 from syncservice.mailboxes.schedule import Claim, fenced
 from syncservice.servers.gateway import INBOX
 from syncservice.sync.directory import Receiver, receiver_of
-from syncservice.sync.promotion import Rules, rules_of
+from syncservice.sync.organisation_rules import Rules, rules_of
 
 Tracking = RemoteItem.Tracking
 

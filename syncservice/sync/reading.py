@@ -14,8 +14,8 @@ from syncservice.domain.faults import Fault, Nature, Provenance, Scope
 from syncservice.domain.message import Message, UnreadableMessage, parse
 from syncservice.domain.rights_management import is_rights_managed
 from syncservice.servers.gateway import SENT_ITEMS, Fetched, Gone, NotFetched
+from syncservice.sync.drafts import Draft, letter_of
 from syncservice.sync.inbox import Inbox, Tracking, columns_of
-from syncservice.sync.promotion import Draft, letter_of
 
 log = structlog.get_logger()
 

@@ -22,7 +22,8 @@ from syncservice.domain.correlation import Method, conversation_base
 from syncservice.domain.message import Message, Party, Role
 from syncservice.domain.resolution import Kind, Match, sender_of
 from syncservice.sync import attachments, correspondence, directory
-from syncservice.sync.promotion import Decision, Rules
+from syncservice.sync.organisation_rules import Rules
+from syncservice.sync.promotion import Decision
 
 _LONGEST_NAME = 50  # of a contact's or a lead's first or last name
 

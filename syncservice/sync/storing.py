@@ -22,8 +22,10 @@ from syncservice.mailboxes.models import DeclinedItem, RemoteItem
 from syncservice.mailboxes.schedule import fenced, note_progress
 from syncservice.servers.gateway import Fetched, Gone, NotFetched
 from syncservice.sync import correspondence, records
+from syncservice.sync.drafts import Draft
 from syncservice.sync.inbox import Inbox, Tracking
-from syncservice.sync.promotion import Decision, Draft, Promotion, Rules
+from syncservice.sync.organisation_rules import Rules
+from syncservice.sync.promotion import Decision, Promotion
 from syncservice.sync.reading import item_fault, read_all
 from syncservice.sync.unstored import decline, end_failures, keep_failures
 
