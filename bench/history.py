@@ -105,7 +105,9 @@ def _acts() -> dict[str, Act]:
     from syncservice.mailboxes.models import Lane, Schedule
     from syncservice.mailboxes.schedule import Claim
     from syncservice.servers.gateway import NotFetched
-    from syncservice.sync.incoming_email import Inbox
+    from syncservice.sync.inbox import Inbox
+    from syncservice.sync.listing import to_retry
+    from syncservice.sync.storing import store
 
     admin, reader = Client(SERVER_NAME="localhost"), Client(SERVER_NAME="localhost")
     admin.force_login(User.objects.get(username="u1"))
@@ -133,10 +135,10 @@ def _acts() -> dict[str, Act]:
         "page_failures": (admin, "/admin/alerts/itemfailure/"),
     }
     return {
-        "to_retry": (None, lambda: inbox.to_retry(256)),
+        "to_retry": (None, lambda: to_retry(inbox, 256)),
         "fail_50": (
             None,
-            lambda: inbox.store(NotFetched(f"item{n}", 1, bad, "") for n in range(1, 51)),
+            lambda: store(inbox, (NotFetched(f"item{n}", 1, bad, "") for n in range(1, 51))),
         ),
         "raise": (None, lambda: alerts.raise_for_mailbox(7, Severity.ERROR, "a.b")),
         "end": (None, lambda: alerts.end_for_mailbox(7, direction="incoming")),

@@ -122,7 +122,7 @@ def _submit(box, count: int) -> list[bytes]:
     from syncservice.domain.composition import Composition, compose
     from syncservice.domain.message import Party, Role
     from syncservice.mailboxes.administration import owner_of
-    from syncservice.sync import writing
+    from syncservice.sync import submission, writing
     from syncservice.sync.writing import Letter
 
     user, text = owner_of(box), "Dear customer,\n\n" + "This is our offer for March.\n" * 40
@@ -130,7 +130,7 @@ def _submit(box, count: int) -> list[bytes]:
     for number in range(count):
         letter = Letter(to=[CUSTOMER], subject=f"Offer {number}", text=text, html=f"<p>{text}</p>")
         email = writing.draft(user, letter)
-        writing.submit(email, user)
+        submission.submit(email, user)
         email.refresh_from_db()
         mimes.append(
             compose(

@@ -20,7 +20,7 @@ from syncservice.mailboxes.models import (
     TrackRequest,
 )
 from syncservice.servers.gateway import SENT_ITEMS
-from syncservice.sync.incoming_email import Inbox
+from syncservice.sync.inbox import Inbox
 from syncservice.sync.visit import visit
 from tests import factories
 from tests.memory_gateway import (
@@ -226,6 +226,17 @@ def test_what_an_owner_wants_is_said_by_the_mailbox(ann):
     assert user.automatic_record == AutomaticRecord.LEAD
 
 
+def test_the_default_queue_of_a_user_is_said_by_the_mailbox(ann):
+    queue = factories.queue("desk@example.test")
+    done("mailbox", "set", ANN, "--default-queue", queue.name)
+    assert User.objects.get(username="ann").default_queue == queue
+    done("mailbox", "set", ANN, "--default-queue", "")
+    assert User.objects.get(username="ann").default_queue is None
+    factories.mailbox(owner=queue)
+    refused = run("mailbox", "set", queue.email_address, "--default-queue", queue.name)
+    assert "Only a user has a default queue" in str(refused.exception)
+
+
 def test_a_queue_makes_no_records_of_unknown_senders():
     factories.profile(name="Exchange")
     done("mailbox", "add", "help@example.test", "--profile", "Exchange", "--queue", "Support")
@@ -235,10 +246,16 @@ def test_a_queue_makes_no_records_of_unknown_senders():
 
 def test_the_organisations_rules_are_set_and_earlier_prefixes_kept():
     done("organisation", "set", "--token-prefix", "D365:", "--smart-matching", "--sent-items")
+    done("organisation", "set", "--user-decides-alone", "--no-internal-from-queues")
+    done("organisation", "set", "--route-to-owner-queue", "--leave-out-rights-managed")
     organisation = Organisation.current()
     assert (organisation.token_prefix, organisation.token_prefixes) == ("D365:", ["CRM:"])
     assert organisation.uses_smart_matching
     assert organisation.tracks_sent_items
+    assert (organisation.user_decides_alone, organisation.mailbox_owner_decides_alone) == (1, 0)
+    assert not organisation.internal_email_from_queues
+    assert organisation.routes_to_owner_queue
+    assert organisation.leaves_out_rights_managed
     refused = run("organisation", "set", "--smart-matching-noise", "(")
     assert "no regular expression" in str(refused.exception)
 

@@ -14,7 +14,7 @@ from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Sco
 from syncservice.mailboxes.schedule import Begun, Claim, ClaimLost
 from syncservice.servers import registry
 from syncservice.sync import outcome as outcomes
-from syncservice.sync.incoming_email import Inbox
+from syncservice.sync.inbox import Inbox
 from syncservice.sync.items.books import books_of
 from syncservice.sync.items.visit import visit_items
 from syncservice.sync.visit import Budget, Outcome, visit

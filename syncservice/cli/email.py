@@ -94,7 +94,7 @@ def write(
     from django.db import transaction
 
     from syncservice.domain.sending import Priority
-    from syncservice.sync import writing
+    from syncservice.sync import submission, writing
 
     author, submitter = _owner_at(sender), _user_at(by)
     letter = writing.Letter(
@@ -112,7 +112,7 @@ def write(
     with transaction.atomic():  # refused, it leaves no draft behind
         found = writing.draft(author, letter)
         if not is_draft:
-            writing.submit(found, submitter)
+            submission.submit(found, submitter)
     click.echo(str(found.pk))
     if wait:
         _wait(found)
@@ -129,10 +129,10 @@ def email_command(command: Callable[..., Any]) -> Callable[..., Any]:
 def send(email_id: UUID, by: str | None, wait: bool) -> None:
     """Send the draft EMAIL_ID, or again what failed."""
     set_up_django()
-    from syncservice.sync import writing
+    from syncservice.sync import submission
 
     found = _email(email_id)
-    writing.submit(found, _user_at(by))
+    submission.submit(found, _user_at(by))
     if wait:
         _wait(found)
     else:
@@ -144,9 +144,9 @@ def send(email_id: UUID, by: str | None, wait: bool) -> None:
 def send_bulk(email_id: UUID, by: str | None) -> None:
     """Send the draft EMAIL_ID to each of its recipients as one of their own; print their ids."""
     set_up_django()
-    from syncservice.sync import writing
+    from syncservice.sync import submission
 
-    for copy in writing.send_bulk(_email(email_id), _user_at(by)):
+    for copy in submission.send_bulk(_email(email_id), _user_at(by)):
         click.echo(str(copy.pk))
 
 
@@ -165,9 +165,9 @@ def recall(email_id: UUID) -> None:
 def cancel(email_id: UUID) -> None:
     """Give up the draft EMAIL_ID, or what failed; it stays as a record."""
     set_up_django()
-    from syncservice.sync import writing
+    from syncservice.sync import submission
 
-    writing.cancel(_email(email_id))
+    submission.cancel(_email(email_id))
     click.echo("It is given up")
 
 

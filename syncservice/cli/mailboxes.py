@@ -151,6 +151,11 @@ def _unanswered(question: Exception) -> click.ClickException:
     "--unknown-sender", type=click.Choice(list(UNKNOWN_SENDERS)), help="What such a sender becomes."
 )
 @click.option(
+    "--default-queue",
+    "default_queue",
+    help="CRM queue in which its user's email waits too, '' for none; see `organisation set`.",
+)
+@click.option(
     "--others-may-send/--no-others-may-send",
     default=None,
     help="Whether other users may send email in its user's name.",
@@ -165,6 +170,7 @@ def set_mailbox(
     deletes: bool | None,
     track: str | None,
     unknown_sender: str | None,
+    default_queue: str | None,
     others_may_send: bool | None,
     **methods: str | None,
 ) -> None:
@@ -196,6 +202,8 @@ def set_mailbox(
         of_owner["incoming_filter"] = TRACK[track]
     if unknown_sender:
         of_owner["automatic_record"] = UNKNOWN_SENDERS[unknown_sender]
+    if default_queue is not None:
+        of_owner["default_queue"] = queue_named(default_queue) if default_queue else None
     if others_may_send is not None:
         of_owner["lets_others_send"] = others_may_send
     with transaction.atomic():

@@ -1,6 +1,6 @@
 """Email on its way out, as people see it: how it stands, why it waits, and who decides about it.
 
-The rules are those of `sync/writing.py`; here is who may ask for what, and that it is written down.
+The rules are those of `sync/submission.py`; here is who may ask for what, and that it is noted.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,7 +16,8 @@ from syncservice.crm.models import ActivityParty, Email, User
 from syncservice.domain.sending import State
 from syncservice.mailboxes import audit
 from syncservice.mailboxes.models import Mailbox, OutgoingEmail
-from syncservice.sync import writing
+from syncservice.sync import submission
+from syncservice.sync.why_waiting import why_waiting
 
 #: Submitted, and not sent: it waits, failed, or nobody can tell.
 UNSENT = (State.PENDING, State.SENDING, State.FAILED, State.UNKNOWN)
@@ -102,7 +103,7 @@ def ways(mails: Iterable[OutgoingEmail]) -> list[Way]:
         is_early = mail.send_after is not None and mail.send_after > now
         alike = (mail.mailbox_id, mail.email.status, mail.due_at is None, is_early)
         if alike not in known:
-            known[alike] = writing.why_waiting(mail.email)
+            known[alike] = why_waiting(mail.email)
         found.append(Way(mail, known[alike]))
     return found
 
@@ -122,14 +123,14 @@ def may_see(user: User | AnonymousUser, email_id: UUID) -> bool:
 @transaction.atomic
 def decide(email: Email, actor: str, *, was_sent: bool) -> None:
     """Say whether an email was sent of which nobody could tell; raise ValidationError."""
-    writing.decide(email, was_sent=was_sent)
+    submission.decide(email, was_sent=was_sent)
     _note(actor, "email.decided", email, was_sent=was_sent)
 
 
 @transaction.atomic
 def take_back(email: Email, actor: str) -> None:
     """Make a draft of an email that waits; raise ValidationError when it is too late."""
-    writing.recall(email)
+    submission.recall(email)
     _note(actor, "email.taken_back", email)
 
 

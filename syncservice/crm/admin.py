@@ -31,10 +31,11 @@ _MANAGE_FILTERS = "crm.manage_sync_filters"
 class CrmUserAdmin(UserAdmin):
     fieldsets = (
         *(UserAdmin.fieldsets or ()),
-        (_("Incoming email"), {"fields": ["incoming_filter", "automatic_record"]}),
+        (_("Incoming email"), {"fields": ["incoming_filter", "automatic_record", "default_queue"]}),
         (_("Outgoing email"), {"fields": ["lets_others_send"]}),
         (_("Synchronization"), {"fields": ["time_zone", "company_from_account"]}),
     )
+    autocomplete_fields = ["default_queue"]
     actions = ["reset_filters"]
 
     def has_filters_permission(self, request: HttpRequest) -> bool:

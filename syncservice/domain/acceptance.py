@@ -29,6 +29,7 @@ class Reason(enum.StrEnum):
     NO_SENDER = "no_sender"
     NOT_FORWARDED = "not_forwarded"
     NOT_ALLOWED_TO_FORWARD = "not_allowed_to_forward"
+    RIGHTS_MANAGED = "rights_managed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +56,27 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Internal:
-    """What an organisation says of email between its own users (F111, F112)."""
+    """What an organisation says of email between its own users and queues (F111, F112)."""
 
     is_two_activities: bool
-    to_queues: bool
+    to_queues: bool  # email of a user to a queue is accepted
+    from_queues: bool = True  # email of a queue to a user is, as a stranger's (F258)
+
+    def is_one_activity(self, sender: Kind | None) -> bool:
+        """Whether what a user gets from this kind of sender is one with what was sent.
+
+        A queue that writes to a queue gives it work: of that the documents say nothing.
+        """
+        is_ours = sender is Kind.USER or (sender is Kind.QUEUE and not self.from_queues)
+        return is_ours and not self.is_two_activities
+
+
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """In which mailboxes their owner decides alone about a message, and nobody else it names."""
+
+    in_every_mailbox: bool = False  # F253
+    in_mailboxes_of_users: bool = False  # F254
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +103,30 @@ def judge(candidates: Sequence[Candidate], evidence: Evidence, internal: Interna
     return Verdict(reason=reasons[0])
 
 
+def deciders_of(candidates: Sequence[Candidate], alone: Alone) -> list[Candidate]:
+    """Return the candidates whose options count for a message that lies in a mailbox (F105).
+
+    Everyone else decides where it lies in a mailbox of their own. The documents say "the user or
+    queue that is processing the email"; of a forward mailbox that is who forwarded it.
+    F254 is documented by its name and by an example alone: a queue accepts what lies in a user's
+    mailbox, unless it is on. So it narrows the mailboxes of users, and a queue's mailbox goes on
+    letting everybody decide: that loses no mail.
+    """
+    for one in candidates:
+        is_users = one.kind is Kind.USER and alone.in_mailboxes_of_users
+        if one.is_receiving and (is_users or alone.in_every_mailbox):
+            return [one]
+    return list(candidates)
+
+
 def _objection(candidate: Candidate, evidence: Evidence, internal: Internal) -> Reason | None:
     """Say what speaks against it for one candidate; None: nothing, it accepts."""
     if candidate.filter is Filter.NONE:
         return Reason.NONE_WANTED
     if not candidate.is_named and candidate.filter is not Filter.ALL:
         return Reason.NO_RECIPIENT  # F104
-    if evidence.sender is Kind.USER and (reason := _internal(candidate, evidence, internal)):
-        return reason
+    if _is_internal(candidate, evidence, internal):
+        return Reason.INTERNAL
     people = (Kind.CONTACT, Kind.ACCOUNT, Kind.LEAD)
     match candidate.filter:
         case Filter.ALL:
@@ -105,13 +139,11 @@ def _objection(candidate: Candidate, evidence: Evidence, internal: Internal) -> 
             return None if evidence.sender is not None else Reason.NOT_FROM_RECORD
 
 
-def _internal(candidate: Candidate, evidence: Evidence, internal: Internal) -> Reason | None:
+def _is_internal(candidate: Candidate, evidence: Evidence, internal: Internal) -> bool:
     """Email of a user to a queue is work for the queue; to a user it goes on with what is known."""
     if candidate.kind is Kind.QUEUE:
-        return None if internal.to_queues else Reason.INTERNAL  # F112
-    if internal.is_two_activities or evidence.is_answer:  # F111, F257
-        return None
-    return Reason.INTERNAL
+        return evidence.sender is Kind.USER and not internal.to_queues  # F112
+    return internal.is_one_activity(evidence.sender) and not evidence.is_answer  # F111, F257
 
 
 def owner_of(
@@ -135,3 +167,12 @@ def owner_of(
         if wished is not None and wished in eligible:
             return wished
     return eligible[0] if eligible else receiving_owner
+
+
+def queues_of(accepted: Sequence[Candidate], default_queue: int | None) -> tuple[int, ...]:
+    """Return the queues in which a new email waits, each once (F131).
+
+    They are those that accept it, and the `default_queue` of its owner; None: it goes to none.
+    """
+    queues = [one.id for one in accepted if one.kind is Kind.QUEUE]
+    return tuple(dict.fromkeys([*queues, *([default_queue] if default_queue is not None else [])]))

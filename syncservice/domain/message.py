@@ -79,6 +79,7 @@ class Message:
     warnings: tuple[str, ...]
     fingerprint: str  # the same for one mail in two mailboxes, whatever transport did to it
     received_at: datetime | None = None  # UTC, as the last server on its way noted; None: none did
+    content_class: str = ""  # what Exchange says it is
 
     @property
     def sender(self) -> Party | None:
@@ -140,6 +141,7 @@ def parse(mime: bytes) -> Message:
         warnings=tuple(warnings.sentences),
         fingerprint=_fingerprint(parties, sent_at, subject, content),
         received_at=_moment(reader.last_stamp(), Warnings()),
+        content_class=reader.text("content-class"),
     )
 
 

@@ -126,9 +126,11 @@ class OrganisationAdmin(admin.ModelAdmin):
             _("Whose email it is"),
             {
                 "fields": [
+                    *("mailbox_owner_decides_alone", "user_decides_alone"),
                     *("internal_email_is_two_activities", "internal_email_to_queues"),
+                    *("internal_email_from_queues", "leaves_out_rights_managed"),
                     *("unresolves_several_senders", "unresolves_several_recipients"),
-                    *("resolves_alike", "creates_records"),
+                    *("resolves_alike", "creates_records", "routes_to_owner_queue"),
                 ]
             },
         ),

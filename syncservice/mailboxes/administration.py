@@ -487,7 +487,7 @@ def mailbox_changed(mailbox: Mailbox, actor: str, fields: Iterable[str]) -> None
 
 @transaction.atomic
 def change_owner(mailbox: Mailbox, actor: str, **fields: Any) -> None:
-    """Change what the user or queue of a mailbox wants of its email (F100, F118, F167).
+    """Change what the user or queue of a mailbox wants of its email (F100, F118, F131, F167).
 
     Raise ValidationError for a mailbox that is nobody's, or for what its owner can't want.
     """
@@ -497,6 +497,8 @@ def change_owner(mailbox: Mailbox, actor: str, **fields: Any) -> None:
     for field, value in fields.items():
         if not hasattr(owner, field) and field == "lets_others_send":
             raise ValidationError(_("Only a user lets others send; for a queue its owner does."))
+        if not hasattr(owner, field) and field == "default_queue":
+            raise ValidationError(_("Only a user has a default queue."))
         if not hasattr(owner, field):
             raise ValidationError(_("Only a user can have records made of unknown senders."))
         setattr(owner, field, value)

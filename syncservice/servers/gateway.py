@@ -54,6 +54,7 @@ class Fetched:
     item_id: str
     mime: bytes  # RFC 5322
     received_at: datetime | None  # None: the server doesn't say
+    item_class: str = ""  # as Exchange tells kinds of messages; '': the server has none
 
 
 @dataclass(frozen=True, slots=True)

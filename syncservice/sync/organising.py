@@ -30,7 +30,7 @@ from syncservice.servers.gateway import (
     Incoming,
     Organised,
 )
-from syncservice.sync.incoming_email import Inbox, Tracking
+from syncservice.sync.inbox import Inbox, Tracking
 from syncservice.sync.items.book import TRACKED
 
 #: What was renamed, moved or deleted there is noticed so soon (F154).

@@ -6,67 +6,33 @@ The rules are those of `domain`; here they are given what they ask for, for a wh
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models.functions import Coalesce
-
-from syncservice.crm.ids import activity_id
 from syncservice.crm.models import AutomaticRecord, Email
 from syncservice.domain.acceptance import (
     Candidate,
     Evidence,
-    Internal,
     Reason,
     Verdict,
+    deciders_of,
     judge,
     owner_of,
 )
-from syncservice.domain.attachments import Allowed
 from syncservice.domain.correlation import (
     Answer,
     Letter,
-    Switches,
-    answered_ids,
-    index_bytes,
 )
-from syncservice.domain.message import Message, Party, Role
+from syncservice.domain.message import Party
 from syncservice.domain.resolution import Kind, Match, recipients_of, sender_of, takers_of
-from syncservice.domain.smart_matching import SmartMatching
-from syncservice.domain.tracking_token import Scheme
-from syncservice.mailboxes.models import Organisation, RemoteItem
-from syncservice.servers.gateway import Fetched
 from syncservice.sync import correspondence, directory
+from syncservice.sync.copies import copies_of
 from syncservice.sync.correspondence import Known
 from syncservice.sync.directory import Receiver, Wants
+from syncservice.sync.drafts import Draft
+from syncservice.sync.organisation_rules import Rules
 
-Tracking = RemoteItem.Tracking
-
-#: How far the times differ at which two servers say that one email was sent.
-_SAME_DAY = timedelta(days=1)
 _LONGEST_CONTACT = 254  # characters of a contact's or a lead's address
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A message that was read and is not stored yet."""
-
-    source: Fetched
-    message: Message
-    identity: str
-    letter: Letter
-    tracking: Tracking = Tracking.FILTER
-    is_sent: bool = False  # by the owner of the mailbox, whatever it is wanted for
-    forwarder: str = ""  # the address of who forwarded it into a forward mailbox; '': nobody
-    holds_more: bool = False  # other mails were forwarded with it, and are not stored
-    #: Columns of what a person or a folder says it is about; none: what it answers says so.
-    regarding: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def is_tracked(self) -> bool:
-        """Whether somebody asked for this very message, past all filters (F101)."""
-        return self.tracking not in (Tracking.FILTER, Tracking.SENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,61 +56,6 @@ class Decision:
     @property
     def becomes_record(self) -> bool:
         return bool(self.verdict.accepted) and not self.is_double
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What the organisation says, as the rules of `domain` take it."""
-
-    organisation: Organisation
-    switches: Switches
-    scheme: Scheme
-    internal: Internal
-    allowed: Allowed
-
-
-def rules_of(organisation: Organisation) -> Rules:
-    smart = SmartMatching(
-        organisation.hash_filter,
-        organisation.hash_max_count,
-        organisation.hash_delta_subject_count,
-        organisation.hash_min_address_count,
-    )
-    return Rules(
-        organisation,
-        Switches(
-            organisation.correlates_conversations,
-            organisation.uses_tracking_tokens,
-            smart if organisation.uses_smart_matching else None,
-        ),
-        Scheme(
-            organisation.token_prefix,
-            tuple(organisation.token_prefixes),
-            organisation.token_base,
-            organisation.token_user_digits,
-            organisation.token_counter_digits,
-        ),
-        Internal(
-            organisation.internal_email_is_two_activities, organisation.internal_email_to_queues
-        ),
-        organisation.allowed_files,
-    )
-
-
-def letter_of(message: Message, source: Fetched, rules: Rules) -> Letter:
-    """Return what correlation looks at, with the id that the email will have."""
-    addresses = frozenset(party.address.lower() for party in message.parties if party.address)
-    smart = rules.switches.smart_matching
-    letter = Letter(
-        id=activity_id(),
-        message_id=message.message_id,
-        answers=answered_ids(message.in_reply_to, message.references),
-        tokens=rules.scheme.tokens_in(message.subject) if rules.switches.tokens else (),
-        conversation_index=index_bytes(message.conversation_index),
-        addresses=addresses,
-        at=message.sent_at or source.received_at,
-    )
-    return replace(letter, hashes=smart.hashes(message.subject, addresses)) if smart else letter
 
 
 @dataclass(slots=True)
@@ -188,7 +99,7 @@ class Promotion:
             own,
             smart_matching=self.rules.switches.smart_matching,
         )
-        copies = self._received_copies(drafts) | self._sent_copies(drafts)
+        copies = copies_of(drafts, self.rules)
         decisions: dict[str, Decision] = {}
         accepted: set[UUID] = set()
         # An answer is younger than what it answers, unless a clock is wrong: see `_settle`.
@@ -238,14 +149,15 @@ class Promotion:
         named = [party.address for party in message.recipients]
         takers = _takers(named, matches) or _takers(message.delivered_to, matches)
         answer = known.letters.answered_by(draft.letter, self.rules.switches)
-        is_of_user = sender is not None and sender.kind is Kind.USER
         is_copy = copy is not None and (
-            draft.is_sent or (is_of_user and not self.rules.internal.is_two_activities)
+            draft.is_sent or self.rules.internal.is_one_activity(sender.kind if sender else None)
         )
         receiving = self._receiving(draft, matches, wants)
         if draft.forwarder and receiving is None:
             return Decision(draft, Verdict(reason=Reason.NOT_ALLOWED_TO_FORWARD))  # F093
-        candidates = self._candidates(draft, receiving, takers, wants)
+        candidates = deciders_of(
+            self._candidates(draft, receiving, takers, wants), self.rules.alone
+        )
         if is_copy:  # to a queue it is work all the same (F112)
             candidates = [one for one in candidates if one.kind is Kind.QUEUE]
         if draft.is_tracked and receiving is not None and not is_copy:
@@ -351,49 +263,6 @@ class Promotion:
             if is_settled:
                 return
 
-    def _received_copies(self, drafts: Sequence[Draft]) -> dict[str, UUID]:
-        """Return emails that recipients have of what was sent, by the drafts' identity (F111).
-
-        A queue's is its own work, besides (F112).
-        """
-        sent = {draft.identity for draft in drafts if draft.is_sent}
-        if not sent or self.rules.internal.is_two_activities:
-            return {}
-        rows = Email.objects.filter(
-            direction=Email.Direction.INCOMING,
-            identity__in=sent,
-            accepting_queue=None,
-            queue_items=None,
-        )
-        return dict(rows.values_list("identity", "pk"))
-
-    def _sent_copies(self, drafts: Sequence[Draft]) -> dict[str, UUID]:
-        """Return outgoing emails that the drafts are copies of, by the drafts' identity.
-
-        They have the Message-ID and the sender, which anybody can write into another mail: so the
-        subject and the day have to be the same too.
-        """
-        ids = {draft.message.message_id for draft in drafts} - {""}
-        sent = list(
-            Email.objects.filter(
-                direction=Email.Direction.OUTGOING,
-                message_id__in=ids,
-                parties__participation=Role.SENDER,
-            )
-            .annotate(at=Coalesce("sent_at", "created_at"))
-            .values_list("pk", "message_id", "parties__address", "subject", "at")
-        )
-        bare = self.rules.scheme.bare
-        return {
-            draft.identity: pk
-            for draft in drafts
-            for pk, message_id, sender, subject, at in sent
-            if (message_id, sender.lower()) == (draft.message.message_id, _sender(draft))
-            and bare(subject) == bare(draft.message.subject)
-            and draft.letter.at is not None
-            and abs(draft.letter.at - at) <= _SAME_DAY
-        }
-
 
 def _takers(addresses: Iterable[str], matches: Mapping[str, list[Match]]) -> tuple[Match, ...]:
     return tuple(
@@ -454,11 +323,6 @@ def _as_stored(decision: Decision) -> Letter:
 
 def _moment(letter: Letter) -> float:
     return letter.at.timestamp() if letter.at else 0.0
-
-
-def _sender(draft: Draft) -> str:
-    author = draft.message.sender
-    return author.address.lower() if author else ""
 
 
 def _facts(decision: Decision) -> dict[str, Any]:

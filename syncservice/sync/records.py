@@ -14,13 +14,16 @@ from syncservice.crm.models import (
     Email,
     Lead,
     QueueItem,
+    User,
 )
+from syncservice.domain.acceptance import queues_of
 from syncservice.domain.attachments import Allowed
 from syncservice.domain.correlation import Method, conversation_base
 from syncservice.domain.message import Message, Party, Role
 from syncservice.domain.resolution import Kind, Match, sender_of
 from syncservice.sync import attachments, correspondence, directory
-from syncservice.sync.promotion import Decision, Rules
+from syncservice.sync.organisation_rules import Rules
+from syncservice.sync.promotion import Decision
 
 _LONGEST_NAME = 50  # of a contact's or a lead's first or last name
 
@@ -43,11 +46,14 @@ def insert(decisions: Sequence[Decision], rules: Rules) -> dict[str, UUID]:
     attachments.keep(
         {one.draft.letter.id: _kept(one.draft.message, rules.allowed) for one in ordered}
     )
+    routes = _default_queues(ordered) if rules.organisation.routes_to_owner_queue else {}
     QueueItem.objects.bulk_create(
-        QueueItem(queue_id=candidate.id, email_id=decision.draft.letter.id)
+        QueueItem(queue_id=queue, email_id=decision.draft.letter.id)
         for decision in ordered
-        for candidate in decision.verdict.accepted
-        if candidate.kind is Kind.QUEUE  # F131
+        for queue in queues_of(
+            decision.verdict.accepted,
+            None if decision.draft.is_sent else routes.get(decision.owner_id),
+        )
     )
     letters = [decision.draft.letter for decision in ordered]
     if rules.switches.conversations:
@@ -100,6 +106,13 @@ def _email(decision: Decision, rules: Rules) -> Email:
         repairs=list(message.warnings),
         **decision.regarding,
     )
+
+
+def _default_queues(decisions: Iterable[Decision]) -> dict[int | None, int]:
+    """Return the default queues of those who will own the emails, by owner (F131)."""
+    owners = {one.owner_id for one in decisions if one.owner_id is not None}
+    routed = User.objects.filter(pk__in=owners, default_queue__isnull=False)
+    return dict(routed.values_list("pk", "default_queue"))
 
 
 def _parties(

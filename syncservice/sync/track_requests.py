@@ -4,23 +4,24 @@ A request ends with the email's record or with the reason why there is none. A v
 requests before anything else and between its batches.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from syncservice.alerts.models import ItemFailure
-from syncservice.crm.models import REGARDING
+from syncservice.crm.models import REGARDING, Email, Regarding
 from syncservice.domain.faults import (
     FaultError,
     Scope,
     may_be_of_one_item,
     may_be_said_over_one_item,
 )
-from syncservice.mailboxes.models import RemoteItem, TrackRequest
+from syncservice.mailboxes.models import DeclinedItem, RemoteItem, TrackRequest
 from syncservice.mailboxes.schedule import fenced
 from syncservice.servers.gateway import Fetched, Gone, Incoming, Listed, NotFetched
-from syncservice.sync.incoming_email import Inbox, Stored
+from syncservice.sync.inbox import Inbox, Tracking, columns_of
+from syncservice.sync.storing import Stored, store
 
 State = TrackRequest.State
 
@@ -53,9 +54,9 @@ def answer(
             inbox.want(item.item_id, request)
         linked = set(_links(inbox, items).values_list("item_id", flat=True))
         missing = [item for item in items if item.item_id not in linked]
-        stored.extend(map(inbox.store, fetch(missing)))
+        stored.extend(store(inbox, batch) for batch in fetch(missing))
         if linked:
-            inbox.take_by_hand(linked, request)
+            _take_by_hand(inbox, linked, request)
     except FaultError as error:
         fault = error.fault
         if fault.scope is not Scope.EMAIL:
@@ -67,6 +68,15 @@ def answer(
             items = ()
     _end(inbox, request, items, reason)
     return stored
+
+
+def _take_by_hand(inbox: Inbox, item_ids: Collection[str], about: Regarding) -> None:
+    """Take note that somebody wants items that came in already, and what they are about."""
+    with fenced(inbox.claim):
+        links = RemoteItem.objects.filter(mailbox=inbox.claim.mailbox_id, item_id__in=item_ids)
+        links.update(tracking=Tracking.HAND, is_untracked=False)
+        if columns := columns_of(about):
+            Email.objects.filter(remote_items__in=links).update(**columns)
 
 
 def _items(gateway: Incoming, request: TrackRequest) -> tuple[Listed, ...]:
@@ -82,6 +92,12 @@ def _links(inbox: Inbox, items: Iterable[Listed]) -> QuerySet[RemoteItem]:
     )
 
 
+def _declined(inbox: Inbox, items: Iterable[Listed]) -> DeclinedItem | None:
+    ids = [item.item_id for item in items]
+    rows = DeclinedItem.objects.filter(mailbox=inbox.claim.mailbox_id, item_id__in=ids)
+    return rows.filter(left_at=None).first()
+
+
 def _end(inbox: Inbox, request: TrackRequest, items: Iterable[Listed], reason: str) -> None:
     with fenced(inbox.claim):
         link = _links(inbox, items).first()
@@ -89,7 +105,10 @@ def _end(inbox: Inbox, request: TrackRequest, items: Iterable[Listed], reason: s
             mailbox=inbox.claim.mailbox_id, item_id__in=[item.item_id for item in items]
         )
         failure = failures.first()
-        if failure is not None:
+        declined = _declined(inbox, items)
+        if declined is not None:
+            reason = declined.get_reason_display()
+        elif failure is not None:
             reason = failure.reason
         elif items and link is None:
             reason = "the message is no longer in the mailbox"

@@ -29,15 +29,15 @@ from syncservice.servers.gateway import (
     Gone,
     Incoming,
     Listed,
-    NotDeleted,
     NotFetched,
     Organised,
 )
 from syncservice.sync import organising, track_requests
-from syncservice.sync.incoming_email import LONGEST_ID, Inbox, Stored, kept_id
-
-#: Items of one request to delete.
-DELETED_AT_ONCE = 1000
+from syncservice.sync.deletion import delete_stored
+from syncservice.sync.folder_tracking import apply_folder_rules, folder_is_gone, note_left_folder
+from syncservice.sync.inbox import LONGEST_ID, Inbox, kept_id
+from syncservice.sync.listing import is_retrying, leave_unlisted, new_items, to_retry
+from syncservice.sync.storing import Stored, store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,8 +146,8 @@ def visit(
                     gateway, folder, budget, outcome, is_spent, answer_requests
                 )
             if len(folders) > 1:
-                inbox.apply_folder_rules()
-            _delete_stored(gateway, inbox)
+                apply_folder_rules(inbox)
+            delete_stored(gateway, inbox)
             if organised is not None:
                 organising.mark_undeliverable(gateway, organised, inbox, move_to=undeliverable)
     except FaultError as error:
@@ -175,28 +175,10 @@ def _visit_folder(
         if error.fault.nature is Nature.RESYNC:
             folder.forget_cursor()
         if error.fault.code == FOLDER_GONE and folder.tracked_folder is not None:
-            folder.folder_is_gone()
+            folder_is_gone(folder)
             return False
         raise
     return more_left
-
-
-def _delete_stored(gateway: Incoming, inbox: Inbox) -> None:
-    """Delete on the server what is in the CRM, where its owner wants that (F085).
-
-    It is committed before: killed in between, the next visit deletes it. What the CRM declined
-    stays on the server. When the server refuses some, the next visit goes on.
-    """
-    while item_ids := inbox.to_delete(DELETED_AT_ONCE):
-        try:
-            gateway.delete(item_ids)
-        except NotDeleted as error:
-            inbox.are_deleted([one for one in item_ids if one not in error.item_ids])
-            if error.fault.scope is not Scope.EMAIL:
-                raise
-            inbox.are_kept(error.item_ids, error.fault)
-            return
-        inbox.are_deleted(item_ids)
 
 
 def _retry_failures(
@@ -207,10 +189,10 @@ def _retry_failures(
     is_spent: Callable[[], bool],
 ) -> None:
     """Try again what failed before for a reason that may have passed (F117), after what is new."""
-    while not is_spent() and (items := inbox.to_retry(budget.page_ids)):
+    while not is_spent() and (items := to_retry(inbox, budget.page_ids)):
         known = {item.item_id for item in items}
         for batch in _fetched(gateway, batches(items, budget), budget, outcome, known):
-            outcome.add(inbox.store(batch.answers))
+            outcome.add(store(inbox, batch.answers))
             if is_spent() and not batch.is_last:
                 return
 
@@ -233,10 +215,10 @@ def _read_pages(
     while True:
         page = gateway.page(cursor, budget.page_ids, inbox.folder)
         outcome.pages += 1
-        inbox.leave(page.removed)
+        note_left_folder(inbox, page.removed)
         if page.is_of_listing:
             listed.update(item.item_id for item in page.items)
-        new, failed_before = inbox.new_items(page.items)
+        new, failed_before = new_items(inbox, page.items)
         # What failed goes last and alone: so a message that ends every request ends no other's.
         todo = [*batches(new, budget), *([item] for item in failed_before)]
         known = {item.item_id for item in failed_before}
@@ -245,7 +227,8 @@ def _read_pages(
             is_unproven = batch.suspect is not None and outcome.handled == outcome.failed
             ends_page = batch.is_last and not is_unproven
             is_alone = batch.is_last and suspects == 1
-            stored = inbox.store(
+            stored = store(
+                inbox,
                 batch.answers,
                 page.cursor if ends_page else None,
                 are_attempts=is_alone or not is_unproven,
@@ -262,7 +245,7 @@ def _read_pages(
             inbox.move_cursor(page.cursor)
         cursor = page.cursor
         if page.is_last and page.is_of_listing:
-            inbox.leave_unlisted(listed)
+            leave_unlisted(inbox, listed)
         if page.is_last:
             return False
         if is_spent():
@@ -334,7 +317,7 @@ def _raise_unless_given_up(inbox: Inbox, batch: _Batch) -> None:
     the whole server, is left alone. Only a message that is all that is new is given up in the end.
     """
     assert batch.suspect is not None
-    if inbox.is_retrying(batch.answers[0].item_id):
+    if is_retrying(inbox, batch.answers[0].item_id):
         raise FaultError(replace(batch.suspect, scope=Scope.MAILBOX))
 
 

@@ -25,7 +25,7 @@ from syncservice.mailboxes.models import (
     OutgoingMethod,
 )
 from syncservice.simulator.exchange import ExchangeSimulator, Fault
-from syncservice.sync import writing
+from syncservice.sync import submission, writing
 from syncservice.sync.writing import Letter
 from tests import factories
 from tests.cluster.processes import WorkerProcess, wait_until
@@ -179,7 +179,7 @@ def submit_all(boxes: list[Mailbox], of_each: int) -> None:
         for box in boxes:
             user = administration.owner_of(box)
             email = writing.draft(user, Letter(to=[CUSTOMER], subject=f"{number}", text="x\n"))
-            writing.submit(email, user)
+            submission.submit(email, user)
 
 
 def done() -> int:
@@ -229,7 +229,7 @@ def test_every_email_arrives_once_or_is_shown_as_unknown(
 
     # A person who looked at the customer's end decides, and all have arrived once.
     for email in Email.objects.filter(status=State.UNKNOWN):
-        writing.decide(email, was_sent=bool(deliveries[email.message_id]))
+        submission.decide(email, was_sent=bool(deliveries[email.message_id]))
     wait_until(lambda: done() == total, what="what was not sent is sent")
     wait_until(lambda: not Email.objects.exclude(status=State.SENT).exists(), what="all are sent")
     assert server.deliveries() == Counter(

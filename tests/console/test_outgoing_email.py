@@ -23,7 +23,7 @@ from syncservice.mailboxes.models import (
     OutgoingMethod,
     UnclearSending,
 )
-from syncservice.sync import writing
+from syncservice.sync import submission, writing
 from syncservice.sync.writing import Letter
 from tests import factories
 from tests.console import records
@@ -273,7 +273,7 @@ def test_the_owner_of_a_queue_decides_about_its_email(office):
     Email.objects.update(owner=None)
     browser = logged_in(boss)
     assert browser.get(reverse("email", args=[email.pk])).status_code == 403  # who sends it?
-    writing.submit(email, None)
+    submission.submit(email, None)
     press(browser, email, "take-back")
     assert state(email) is State.DRAFT
 
@@ -281,7 +281,7 @@ def test_the_owner_of_a_queue_decides_about_its_email(office):
 def test_who_sent_it_on_behalf_of_another_decides_too(ann, office):
     bob = factories.user("bob@example.test", lets_others_send=True)
     email = writing.draft(bob, Letter(to=[CUSTOMER]))
-    writing.submit(email, owner(ann))
+    submission.submit(email, owner(ann))
     press(logged_in(owner(ann)), email, "take-back")
     assert state(email) is State.DRAFT
 
@@ -422,5 +422,5 @@ def test_email_of_a_queue_that_nobody_owns_is_for_staff(ann):
     queue = Queue.objects.create(name="Lost", email_address="lost@example.test")
     box = sending_mailbox(owner=queue)
     email = writing.draft(administration.owner_of(box), Letter(to=[CUSTOMER]))
-    writing.submit(email, None)
+    submission.submit(email, None)
     assert press(logged_in(owner(ann)), email, "take-back").status_code == 403

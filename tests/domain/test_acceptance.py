@@ -5,14 +5,17 @@ from dataclasses import replace
 import pytest
 
 from syncservice.domain.acceptance import (
+    Alone,
     Candidate,
     Evidence,
     Filter,
     Internal,
     Reason,
     Verdict,
+    deciders_of,
     judge,
     owner_of,
+    queues_of,
 )
 from syncservice.domain.resolution import Kind, Match
 
@@ -159,6 +162,74 @@ def test_a_blind_copy_of_a_users_mail_is_no_exception() -> None:
     candidate = replace(queue(IN_RESPONSE), is_named=False)
     verdict = judge([candidate], wrote(Kind.USER, is_answer=True), DEFAULT)
     assert verdict.reason == Reason.NO_RECIPIENT
+
+
+NOT_FROM_QUEUES = Internal(is_two_activities=False, to_queues=True, from_queues=False)
+TWICE_FROM_QUEUES = replace(NOT_FROM_QUEUES, is_two_activities=True)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "is_answer", "internal", "reason"),
+    [
+        pytest.param(user(ALL), False, DEFAULT, None, id="a queue writes as a stranger does"),
+        pytest.param(
+            user(ALL), False, NOT_FROM_QUEUES, Reason.INTERNAL, id="unless that is internal"
+        ),
+        pytest.param(user(ALL), True, NOT_FROM_QUEUES, None, id="but an answer goes on"),
+        pytest.param(user(ALL), False, TWICE_FROM_QUEUES, None, id="or is an activity of its own"),
+        pytest.param(queue(ALL), False, NOT_FROM_QUEUES, None, id="to a queue it is work"),
+        pytest.param(
+            queue(ALL), False, replace(NOT_FROM_QUEUES, to_queues=False), None,
+            id="even where users give queues none",
+        ),
+    ],
+)  # fmt: skip
+def test_mail_of_a_queue(candidate, is_answer, internal, reason) -> None:
+    """F258."""
+    verdict = judge([candidate], wrote(Kind.QUEUE, is_answer=is_answer), internal)
+    assert verdict == (Verdict(reason=reason) if reason else Verdict((candidate,)))
+
+
+ANNS_MAILBOX = [user(NONE, 1, is_receiving=True), user(ALL, 2), queue(ALL)]
+QUEUES_MAILBOX = [queue(NONE, is_receiving=True), user(ALL, 2)]
+NOBODYS_MAILBOX = [user(ALL, 1), queue(ALL)]
+IN_EVERY, IN_USERS = Alone(in_every_mailbox=True), Alone(in_mailboxes_of_users=True)
+
+
+@pytest.mark.parametrize(
+    ("candidates", "alone", "number"),
+    [
+        pytest.param(ANNS_MAILBOX, Alone(), 3, id="every recipient decides"),
+        pytest.param(ANNS_MAILBOX, IN_USERS, 1, id="a user alone, in the own mailbox"),
+        pytest.param(QUEUES_MAILBOX, IN_USERS, 2, id="but not a queue in its own"),
+        pytest.param(ANNS_MAILBOX, IN_EVERY, 1, id="a user alone, as in every mailbox"),
+        pytest.param(QUEUES_MAILBOX, IN_EVERY, 1, id="and a queue"),
+        pytest.param(NOBODYS_MAILBOX, IN_EVERY, 2, id="nobody's mailbox has nobody to decide"),
+        pytest.param([], IN_EVERY, 0, id="nobody is named"),
+    ],
+)
+def test_who_decides(candidates, alone, number) -> None:
+    """F253, F254."""
+    assert deciders_of(candidates, alone) == candidates[:number]
+
+
+def numbered(number: int) -> Candidate:
+    return replace(queue(ALL), id=number)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "default_queue", "queues"),
+    [
+        pytest.param([user(ALL), numbered(7), numbered(8)], None, (7, 8), id="that accept it"),
+        pytest.param([user(ALL, 5)], 9, (9,), id="its owner's"),
+        pytest.param([numbered(7), user(ALL)], 9, (7, 9), id="both"),
+        pytest.param([numbered(7), numbered(9)], 9, (7, 9), id="each once"),
+        pytest.param([user(ALL, 9)], None, (), id="a user is none"),
+    ],
+)
+def test_in_which_queues_it_waits(accepted, default_queue, queues) -> None:
+    """F131."""
+    assert queues_of(accepted, default_queue) == queues
 
 
 def of(kind: Kind, number: int, owner: int | None) -> Match:

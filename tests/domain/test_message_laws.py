@@ -21,7 +21,7 @@ from syncservice.domain.message import Message, UnreadableMessage, parse
 from syncservice.domain.smart_matching import SmartMatching
 from syncservice.domain.tracking_token import LONGEST_TOKEN, MOST_TOKENS, Scheme
 from syncservice.mailboxes.models import DeclinedItem, RemoteItem
-from syncservice.sync.incoming_email import Inbox
+from syncservice.sync.inbox import Inbox
 from syncservice.sync.visit import Budget, visit
 from tests import factories
 from tests.memory_gateway import MemoryIncoming, MemoryServer, mime

@@ -29,7 +29,7 @@ from syncservice.servers.exchange.conversation import ExchangeServer
 from syncservice.servers.exchange.incoming import ExchangeIncoming
 from syncservice.servers.gateway import Incoming
 from syncservice.servers.pop3 import Pop3Incoming
-from syncservice.sync.incoming_email import Inbox
+from syncservice.sync.inbox import Inbox
 from syncservice.sync.visit import Budget, visit
 from tests import factories
 from tests.servers.dovecot import dovecot

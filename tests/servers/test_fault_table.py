@@ -37,7 +37,7 @@ from syncservice.simulator.exchange import Fault as ServerFault
 from syncservice.sync import enablement
 from syncservice.sync import outcome as outcomes
 from syncservice.sync.enablement import Retries, Ways
-from syncservice.sync.incoming_email import Inbox
+from syncservice.sync.inbox import Inbox
 from syncservice.sync.visit import Budget, Outcome, visit
 from tests import factories
 from tests.memory_gateway import mime

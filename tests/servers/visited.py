@@ -21,7 +21,7 @@ from syncservice.mailboxes.models import (
 from syncservice.mailboxes.schedule import server_of
 from syncservice.servers import registry
 from syncservice.sync import outcome as outcomes
-from syncservice.sync.incoming_email import Inbox
+from syncservice.sync.inbox import Inbox
 from syncservice.sync.visit import Budget, Outcome, visit
 from tests import factories
 

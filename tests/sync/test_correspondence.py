@@ -41,7 +41,7 @@ from syncservice.mailboxes.models import (
 from syncservice.mailboxes.schedule import Claim
 from syncservice.servers.gateway import SENT_ITEMS
 from syncservice.sync import correspondence
-from syncservice.sync.incoming_email import Inbox
+from syncservice.sync.inbox import Inbox
 from syncservice.sync.visit import Budget, Outcome, visit
 from tests import factories
 from tests.memory_gateway import MemoryIncoming, MemoryOrganised, MemoryServer

@@ -31,7 +31,7 @@ from syncservice.mailboxes.models import (
 )
 from syncservice.mailboxes.schedule import Claim, server_of
 from syncservice.sync import outcome as outcomes
-from syncservice.sync.incoming_email import Inbox
+from syncservice.sync.inbox import Inbox
 from syncservice.sync.visit import Budget, visit
 from tests import factories
 from tests.memory_gateway import MemoryIncoming, MemoryServer

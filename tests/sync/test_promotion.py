@@ -41,8 +41,9 @@ from syncservice.mailboxes.models import (
 )
 from syncservice.servers.gateway import Listed
 from syncservice.sync import directory
-from syncservice.sync.incoming_email import Inbox
+from syncservice.sync.inbox import Inbox
 from syncservice.sync.organising import NAMES
+from syncservice.sync.storing import store
 from syncservice.sync.visit import Budget, Outcome, visit
 from tests import factories
 from tests.memory_gateway import RECEIVED, MemoryIncoming, MemoryOrganised, MemoryServer, mime
@@ -247,6 +248,99 @@ def test_a_message_that_another_mailbox_brought_is_no_answer_to_itself() -> None
     assert queues_of(stored("help")) == []
 
 
+@pytest.mark.parametrize("option", [ALL, NONE])
+@pytest.mark.parametrize(
+    ("setting", "is_of_queue", "are_both_asked"),
+    [
+        pytest.param({}, False, True, id="every recipient decides"),
+        pytest.param({"user_decides_alone": True}, False, False, id="a user in the own mailbox"),
+        pytest.param({"user_decides_alone": True}, True, True, id="no queue in its own"),
+        pytest.param({"mailbox_owner_decides_alone": True}, True, False, id="it does in all"),
+    ],
+)
+def test_who_decides_about_what_lies_in_a_mailbox(
+    option: IncomingFilter, setting: dict, is_of_queue: bool, are_both_asked: bool
+) -> None:
+    """F253, F254: the other one, BOB, wants all email."""
+    organisation(**setting)
+    bob = factories.user(BOB)
+    address = "support@example.test"
+    queue = Queue.objects.create(name=address, email_address=address, incoming_filter=option)
+    box = factories.mailbox(owner=queue) if is_of_queue else mailbox(option=option)
+    read(box, mime("help", to=f"{BOB}, {box.email_address}"))
+    if option == ALL or are_both_asked:
+        assert (stored("help").accepting_user == bob) == (option == NONE)
+    else:
+        assert declined() == [("help", Reason.NONE_WANTED)]
+
+
+def test_a_queue_gets_its_item_from_its_own_mailbox_when_users_decide_alone() -> None:
+    organisation(user_decides_alone=True)
+    box = factories.mailbox(
+        owner=Queue.objects.create(name="support", email_address="support@example.test")
+    )
+    message = mime("help", to=f"{US}, support@example.test")
+    read(mailbox(), message)
+    assert queues_of(stored("help")) == []
+    read(box, message)
+    assert queues_of(stored("help")) == ["support"]
+
+
+# In which queues it waits besides (F131)
+
+
+@pytest.fixture
+def routed() -> Queue:
+    organisation(routes_to_owner_queue=True)
+    return factories.queue("desk@example.test")
+
+
+def test_new_email_waits_in_the_default_queue_of_its_owner(routed: Queue) -> None:
+    factories.user(BOB, default_queue=factories.queue("bobs@example.test"))
+    box = mailbox(default_queue=routed)
+    read(box, mime("help"), mime("more", to=f"{US}, {BOB}"))
+    assert queues_of(stored("help")) == queues_of(stored("more")) == ["desk@example.test"]
+
+
+def test_a_default_queue_that_is_a_recipient_gets_one_item(routed: Queue) -> None:
+    message = mime("help", to=f"{US}, {routed.email_address}")
+    read(mailbox(default_queue=routed), message, message)
+    read(factories.mailbox(owner=routed), message)
+    assert queues_of(stored("help")) == ["desk@example.test"]
+
+
+def test_email_stays_out_of_default_queues_unless_the_organisation_says_so() -> None:
+    read(mailbox(default_queue=factories.queue("desk@example.test")), mime("help"))
+    assert queues_of(stored("help")) == []
+
+
+def test_who_has_no_default_queue_gets_email_all_the_same(routed: Queue) -> None:
+    read(mailbox(), mime("help"))
+    assert queues_of(stored("help")) == []
+
+
+# Rights-managed email (F120)
+
+
+SECRET = b"Content-Class: rpmsg.message\n" + mime("secret")
+
+
+@pytest.mark.parametrize("is_left_out", [False, True])
+def test_rights_managed_email_is_left_out_where_the_organisation_says_so(is_left_out) -> None:
+    organisation(leaves_out_rights_managed=is_left_out)
+    read(mailbox(), SECRET, mime("open"))
+    assert subjects() == (["open"] if is_left_out else ["open", "secret"])
+    assert declined() == ([("secret", Reason.RIGHTS_MANAGED)] if is_left_out else [])
+    assert not Alert.objects.exists()
+
+
+def test_what_was_forwarded_is_left_out_by_its_own_rights(forward_box) -> None:
+    organisation(leaves_out_rights_managed=True)
+    forwarding()
+    read(forward_box, forwarded(SECRET))
+    assert declined() == [("secret", Reason.RIGHTS_MANAGED)]
+
+
 # Who it is (F106-F108, F116, F118)
 
 
@@ -425,6 +519,25 @@ def test_mail_between_users_that_nobody_tracked_is_declined() -> None:
     box, _ = mailbox(), factories.user(BOB)
     read(box, mime("lunch", sender=BOB))
     assert declined() == [("lunch", Reason.INTERNAL)]
+
+
+@pytest.mark.parametrize("from_queues", [False, True])
+@pytest.mark.parametrize("is_tracked", [False, True])
+def test_mail_of_a_queue_to_a_user_is_one_with_what_was_sent(
+    from_queues: bool, is_tracked: bool
+) -> None:
+    """Where the organisation does not accept it as a stranger's (F258)."""
+    organisation(internal_email_from_queues=from_queues)
+    factories.queue("support@example.test")
+    message = mime("news", sender="support@example.test", message_id="<news@example.test>")
+    box = mailbox()
+    if is_tracked:
+        email = sent("news", "support@example.test", US, message_id="<news@example.test>")
+    read(box, message)
+    assert subjects() == (["news"] if from_queues else [])
+    assert declined() == ([] if from_queues or is_tracked else [("news", Reason.INTERNAL)])
+    if is_tracked and not from_queues:
+        assert RemoteItem.objects.get().email == email
 
 
 def test_a_stranger_that_borrows_the_id_of_a_users_email_is_not_taken_for_it() -> None:
@@ -875,8 +988,9 @@ def test_what_answers_a_mail_that_came_in_two_copies_takes_over_from_the_stored_
 
 def test_a_batch_takes_as_many_statements_as_one_message() -> None:
     """With strangers, tokens, conversations and words in it."""
-    organisation(uses_smart_matching=True)
-    box = mailbox(automatic_record=AutomaticRecord.CONTACT)
+    organisation(uses_smart_matching=True, routes_to_owner_queue=True)
+    queue = factories.queue("desk@example.test")
+    box = mailbox(automatic_record=AutomaticRecord.CONTACT, default_queue=queue)
     server = MemoryServer()
     items = server.deliver(
         *(
@@ -892,7 +1006,7 @@ def test_a_batch_takes_as_many_statements_as_one_message() -> None:
     for some in (items[:1], items[1:2], items[2:]):  # the first reads what a visit reads once
         answers = list(MemoryIncoming(server).fetch([Listed(item, 1) for item in some]))
         with CaptureQueriesContext(connection) as executed:
-            assert inbox.store(answers).stored == len(some)
+            assert store(inbox, answers).stored == len(some)
         statements.append(len(executed))
     assert statements[1] == statements[2]
-    assert Contact.objects.count() == 22
+    assert Contact.objects.count() == queue.items.count() == 22

@@ -31,9 +31,10 @@ from syncservice.mailboxes.models import (
     UnclearSending,
 )
 from syncservice.mailboxes.schedule import ClaimLost
-from syncservice.sync import outcome, writing
+from syncservice.sync import outcome, submission, writing
 from syncservice.sync.outbox import Outbox, Patience
 from syncservice.sync.sending import Budget, Sendings, send_pending
+from syncservice.sync.why_waiting import why_waiting
 from syncservice.sync.writing import Letter
 from tests import factories
 from tests.memory_gateway import Killed, MemoryOutgoing, MemoryPostOffice, Step, fault
@@ -77,7 +78,7 @@ def written(box: Mailbox, **letter) -> Email:
 
 def submitted(box: Mailbox, **letter) -> Email:
     email = written(box, **letter)
-    writing.submit(email, owner(box))
+    submission.submit(email, owner(box))
     email.refresh_from_db()
     return email
 
@@ -171,7 +172,7 @@ def test_what_is_sent_can_never_be_sent_again(ann, office):
     email = submitted(ann)
     send(office)
     with pytest.raises(ValidationError):
-        writing.submit(email, owner(ann))
+        submission.submit(email, owner(ann))
     with pytest.raises(IntegrityError, match="can't be sent again"):
         Email.objects.filter(pk=email.pk).update(status=State.PENDING)
 
@@ -192,10 +193,10 @@ def test_a_user_sends_for_another_who_allows_it(ann, office, allows, has_privile
     email = writing.draft(bob, Letter(to=[CUSTOMER], subject="For Bob"))
     if not may:
         with pytest.raises(ValidationError, match="lets nobody else send"):
-            writing.submit(email, writer)
+            submission.submit(email, writer)
         assert state(email) is State.DRAFT
         return
-    writing.submit(email, writer)
+    submission.submit(email, writer)
     send(office)
     email.refresh_from_db()
     head = office.texts[email.message_id].partition(b"\r\n\r\n")[0]
@@ -209,7 +210,7 @@ def test_email_of_a_queue_leaves_by_its_mailbox(office):
     box = sending_mailbox(owner=factories.queue("support@example.test"))
     queue = administration.owner_of(box)
     email = writing.draft(queue, Letter(to=[CUSTOMER], subject="Case"))
-    writing.submit(email, None)
+    submission.submit(email, None)
     assert send(office).sent == 1
     email.refresh_from_db()
     assert b"support@example.test" in office.texts[email.message_id]
@@ -242,7 +243,7 @@ def test_a_file_of_a_blocked_kind_is_not_written(ann):
 
 def test_bulk_email_is_one_email_for_each_recipient(ann, office):
     email = written(ann, to=[CUSTOMER], bcc=[OTHER])
-    copies = writing.send_bulk(email, owner(ann))
+    copies = submission.send_bulk(email, owner(ann))
     assert send(office).sent == 2
     assert state(email) is State.DRAFT
     for copy, path in zip(copies, [CUSTOMER, OTHER], strict=True):
@@ -272,7 +273,7 @@ def test_what_failed_keeps_its_token_when_it_is_sent_anew(ann, office):
     assert state(email) is State.FAILED
     office.refused.clear()
     before = email.message_id
-    writing.submit(email, owner(ann))
+    submission.submit(email, owner(ann))
     send(office)
     email.refresh_from_db()
     assert email.subject == "Offer CRM:0001001"
@@ -328,7 +329,7 @@ def test_who_is_refused_for_now_gets_it_later_and_the_others_once(ann, office):
     assert send(office).put_off == 1
     assert state(email) is State.PENDING
     with pytest.raises(ValidationError, match="Some recipients have it"):
-        writing.recall(email)
+        submission.recall(email)
     office.refused.clear()
     time_passes()
     assert send(office).sent == 1
@@ -445,9 +446,9 @@ def test_a_person_decides_about_what_is_held(ann, office, was_sent, end):
     send(office)
     assert state(email) is State.UNKNOWN
     assert send(office) is None
-    assert "Nobody can tell" in writing.why_waiting(Email.objects.get(pk=email.pk))
+    assert "Nobody can tell" in why_waiting(Email.objects.get(pk=email.pk))
     assert Alert.objects.get(email=email, ended_at=None).code == "email.outcome_unknown"
-    writing.decide(email, was_sent=was_sent)
+    submission.decide(email, was_sent=was_sent)
     send(office)
     assert state(email) is State.SENT
     assert len(office.recipients(email.message_id)) == end
@@ -459,19 +460,19 @@ def test_nobody_decides_while_an_attempt_is_under_way_or_the_server_is_asked(ann
     office.cut_at = {Step.TAKEN}
     email = submitted(ann)
     send(office)
-    writing.decide(email, was_sent=False)
+    submission.decide(email, was_sent=False)
     with pytest.raises(ValidationError, match="too late"):
-        writing.decide(email, was_sent=False)  # pressed twice
+        submission.decide(email, was_sent=False)  # pressed twice
     begun = schedule.begin_sending(LEASE)
     outbox = Outbox(begun.claim, begun.mailbox, PATIENCE)
     with outbox.step():
         ready = outbox.begin_next()
     with pytest.raises(ValidationError, match="too late"):
-        writing.decide(email, was_sent=True)
+        submission.decide(email, was_sent=True)
     with outbox.step():
         outbox.lose(ready, refusal(Nature.TRANSIENT, "lost"))
     with pytest.raises(ValidationError, match="server is asked"):
-        writing.decide(email, was_sent=True)
+        submission.decide(email, was_sent=True)
 
 
 @pytest.mark.parametrize(("sees_unsent", "choice", "end"), [
@@ -610,19 +611,19 @@ def test_a_copy_is_kept_or_not_as_the_profile_says(ann, office):
 
 def test_what_waits_can_be_taken_back_and_changed(ann, office):
     email = submitted(ann)
-    writing.recall(email)
+    submission.recall(email)
     assert state(email) is State.DRAFT
     assert send(office) is None or office.delivered == []
-    writing.submit(email, owner(ann))
+    submission.submit(email, owner(ann))
     assert send(office).sent == 1
 
 
 def test_a_draft_can_be_given_up(ann, office):
     email = written(ann)
-    writing.cancel(email)
+    submission.cancel(email)
     assert state(email) is State.CANCELED
     with pytest.raises(ValidationError, match="too late"):
-        writing.submit(email, owner(ann))
+        submission.submit(email, owner(ann))
 
 
 # --- Turns ----------------------------------------------------------------------------------------
@@ -654,7 +655,7 @@ def test_an_email_is_sent_no_sooner_than_its_writer_wished(ann, office):
     Organisation.current()
     email = submitted(ann, send_after=later.get() + timedelta(hours=1))
     assert send(office) is None
-    assert "sent later" in writing.why_waiting(email)
+    assert "sent later" in why_waiting(email)
     time_passes()
     assert send(office).sent == 1
 
@@ -672,7 +673,7 @@ def test_email_of_a_mailbox_that_may_not_send_waits_and_says_why(ann, office, of
     switch_off(ann, **off)
     email = submitted(ann)
     assert send(office) is None
-    assert reason in writing.why_waiting(email)
+    assert reason in why_waiting(email)
     switch_off(ann, **on)
     assert send(office).sent == 1
 
@@ -683,10 +684,10 @@ def test_email_of_a_mailbox_that_is_not_enabled_waits_and_says_why(office):
     )
     email = submitted(box)
     assert send(office) is None
-    assert "not enabled" in writing.why_waiting(email)
+    assert "not enabled" in why_waiting(email)
     directions.enable([box.pk], [Direction.Kind.OUTGOING], "tests")
     assert send(office).sent == 1
-    assert writing.why_waiting(Email.objects.get(pk=email.pk)) == ""
+    assert why_waiting(Email.objects.get(pk=email.pk)) == ""
 
 
 def test_email_goes_with_its_sender_to_another_mailbox(ann, office):
@@ -708,7 +709,7 @@ def test_held_email_does_not_leave_by_the_mailbox_of_another(ann, office):
     bob = User.objects.create(username="bob", email="bob@example.test")
     administration.map_mailbox(ann, bob, take_over=True)
     directions.enable([ann.pk], [Direction.Kind.OUTGOING], "tests")
-    writing.decide(email, was_sent=False)
+    submission.decide(email, was_sent=False)
     assert send(office) is None
     assert len(office.recipients(email.message_id)) == 1
 
@@ -719,7 +720,7 @@ def test_email_of_a_user_who_was_disabled_waits_and_no_more_is_taken(ann, office
     user.is_active = False
     user.save()
     assert send(office) is None
-    assert "no active user" in writing.why_waiting(email)
+    assert "no active user" in why_waiting(email)
     with pytest.raises(ValidationError, match="no active user"):
         submitted(ann)
 
@@ -730,22 +731,22 @@ def test_what_a_dead_worker_left_in_a_mailbox_that_is_off_can_be_taken_back(ann,
     with pytest.raises(Killed):
         send(office)
     with pytest.raises(ValidationError, match="too late"):
-        writing.recall(email)  # somebody may send it just now
+        submission.recall(email)  # somebody may send it just now
     directions.disable([ann.pk], [Direction.Kind.OUTGOING], "tests")
-    assert "not enabled" in writing.why_waiting(Email.objects.get(pk=email.pk))
-    writing.recall(email)
+    assert "not enabled" in why_waiting(Email.objects.get(pk=email.pk))
+    submission.recall(email)
     assert state(email) is State.DRAFT
 
 
 def test_bulk_email_is_sent_once_and_never_from_what_was_sent(ann, office):
     email = written(ann, to=[CUSTOMER, OTHER])
-    writing.send_bulk(email, owner(ann))
+    submission.send_bulk(email, owner(ann))
     with pytest.raises(ValidationError, match="sent before"):
-        writing.send_bulk(email, owner(ann))
+        submission.send_bulk(email, owner(ann))
     single = submitted(ann)
     send(office)
     with pytest.raises(ValidationError, match="sent before"):
-        writing.send_bulk(single, owner(ann))
+        submission.send_bulk(single, owner(ann))
     assert len(office.delivered) == 3
 
 
@@ -799,7 +800,7 @@ def test_a_first_token_and_a_take_over_at_once_wait_for_each_other_and_no_longer
         for box in boxes:
             administration.map_mailbox(box, heir, take_over=True)
 
-    works = [lambda email=email, by=by: writing.submit(email, by) for email, by in letters]
+    works = [lambda email=email, by=by: submission.submit(email, by) for email, by in letters]
     threads = [threading.Thread(target=run, args=[work]) for work in (*works, take_over)]
     for thread in threads:
         thread.start()

@@ -14,7 +14,7 @@ from syncservice.domain.faults import Nature, Scope
 from syncservice.domain.sending import State
 from syncservice.mailboxes import directions
 from syncservice.mailboxes.models import Direction, OutgoingEmail
-from syncservice.sync import writing
+from syncservice.sync import submission
 from tests.memory_gateway import Killed, MemoryPostOffice, Step, fault
 from tests.sync.test_sending import owner, send, sending_mailbox, time_passes, written
 
@@ -50,9 +50,9 @@ class Sending(RuleBasedStateMachine):
             return
         try:
             if verb == "submit":
-                writing.submit(email, owner(self.box))
+                submission.submit(email, owner(self.box))
             else:
-                getattr(writing, verb)(email)
+                getattr(submission, verb)(email)
         except ValidationError:
             assert (
                 self.state(email)
@@ -111,7 +111,7 @@ class Sending(RuleBasedStateMachine):
         has_it = rest <= set(self.office.recipients(mail.email.message_id))
         is_held = mail.email.status == State.UNKNOWN and mail.due_at is None
         try:
-            writing.decide(email, was_sent=has_it)
+            submission.decide(email, was_sent=has_it)
         except ValidationError:
             assert not is_held
         else:

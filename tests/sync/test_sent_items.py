@@ -148,6 +148,26 @@ def test_mail_between_users_is_as_many_activities_in_whatever_order_it_comes(
     assert declined() == []
 
 
+def test_mail_that_waits_in_its_owners_queue_alone_is_one_with_what_was_sent() -> None:
+    """F131."""
+    organisation(routes_to_owner_queue=True)
+    ann, bob = mailbox(ANN), mailbox(BOB, default_queue=factories.queue(SUPPORT))
+    sent("lunch", BOB, ANN)
+    message = mime("Re: lunch", sender=ANN, to=BOB, In_Reply_To="<lunch@example.test>")
+    read(bob, message)
+    assert Email.objects.get(subject="Re: lunch").queue_items.count() == 1
+    send(ann, message)
+    assert emails("Re: lunch") == [IN]
+
+
+def test_sent_mail_waits_in_no_queue() -> None:
+    organisation(routes_to_owner_queue=True)
+    send(
+        mailbox(ANN, default_queue=factories.queue(SUPPORT)), mime("offer", sender=ANN, to=CUSTOMER)
+    )
+    assert not Email.objects.get().queue_items.exists()
+
+
 # Asked for: it was sent all the same
 
 

@@ -25,7 +25,8 @@ from syncservice.mailboxes.models import (
     TrackRequest,
 )
 from syncservice.servers.gateway import INBOX, SENT_ITEMS, MailFolder
-from syncservice.sync.incoming_email import Inbox
+from syncservice.sync.folder_tracking import apply_folder_rules
+from syncservice.sync.inbox import Inbox
 from syncservice.sync.organising import LOOKED_AT_EVERY, NAMES
 from syncservice.sync.visit import Outcome, visit
 from tests import factories
@@ -266,7 +267,7 @@ def test_folder_rules_wait_for_no_email_while_they_hold_a_later_one(server, box)
         try:
             with connection.cursor() as cursor:  # as for many: in the order of the table
                 cursor.execute("SET enable_nestloop = off; SET enable_mergejoin = off")
-            inbox.apply_folder_rules()
+            apply_folder_rules(inbox)
         finally:
             connection.close()  # this thread's own
 
@@ -571,6 +572,28 @@ def test_a_message_that_can_not_be_stored_says_why(server, box, which, reason):
     run(server, box)
     wanted.refresh_from_db()
     assert (wanted.state, wanted.reason) == (TrackRequest.State.FAILED, reason)
+
+
+def test_rights_managed_email_stays_out_however_it_is_tracked_and_says_why(server, box):
+    """F120: by hand, by category, by folder."""
+    administration.change_organisation("tests", leaves_out_rights_managed=True)
+    folder = server.add_folder("Clients")
+    track(box, folder)
+    run(server, box)
+    secret = [b"Content-Class: rpmsg.message\n" + mime(f"secret {number}") for number in range(3)]
+    by_hand, by_category = server.deliver(*secret[:2])
+    server.deliver(secret[2], folder=folder)
+    server.mark(by_category, TRACKED)
+    wanted = request(box, item_id=by_hand)
+    run(server, box)
+    wanted.refresh_from_db()
+    assert subjects() == []
+    assert (wanted.state, wanted.reason) == (
+        TrackRequest.State.FAILED,
+        "its rights are managed (IRM)",
+    )
+    reasons = DeclinedItem.objects.order_by("subject").values_list("subject", "reason")
+    assert list(reasons) == [(f"secret {number}", "rights_managed") for number in range(3)]
 
 
 def test_the_former_owners_request_reads_nothing_in_the_new_owners_mailbox(server, box):

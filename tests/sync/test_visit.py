@@ -24,9 +24,11 @@ from syncservice.mailboxes.models import (
 )
 from syncservice.mailboxes.schedule import Claim, ClaimLost, server_of
 from syncservice.servers.gateway import Fetched, Listed
-from syncservice.sync import incoming_email
 from syncservice.sync import outcome as outcomes
-from syncservice.sync.incoming_email import Inbox
+from syncservice.sync import reading
+from syncservice.sync.inbox import Inbox
+from syncservice.sync.listing import new_items
+from syncservice.sync.storing import store
 from syncservice.sync.visit import Budget, Outcome, batches, visit
 from tests import factories
 from tests.memory_gateway import RECEIVED, MemoryIncoming, MemoryServer, fault, mime
@@ -149,7 +151,7 @@ def test_two_equal_notes_without_id_and_date_are_two_messages_unless_they_came_a
     note = b"From: ann@customer.test\nSubject: note\n\ntext\n"
     inbox = Inbox(factories.claim(box), 5)
     for number, moment in enumerate(came_at):
-        inbox.store([Fetched(str(number), note, moment)])
+        store(inbox, [Fetched(str(number), note, moment)])
     assert (Email.objects.count(), RemoteItem.objects.count()) == (emails, 2)
 
 
@@ -164,7 +166,7 @@ def test_mail_from_before_the_watermark_is_left_alone(box):
         Listed("after", 1, since + second),
         Listed("untold", 1),
     ]
-    new, failed = inbox.new_items(items)
+    new, failed = new_items(inbox, items)
     assert ([item.item_id for item in new], failed) == (["then", "after", "untold"], [])
 
 
@@ -175,7 +177,7 @@ def test_a_bug_of_ours_in_reading_one_message_stops_no_other(server, box, monkey
             raise bug
         return parse(message)
 
-    monkeypatch.setattr(incoming_email, "parse", stumbling)
+    monkeypatch.setattr(reading, "parse", stumbling)
     server.deliver(mime("one"), mime("stumble"), mime("two"))
     assert run(server, factories.claim(box)).fault is None
     assert subjects() == ["one", "two"]
@@ -432,12 +434,12 @@ def test_a_batch_of_failures_takes_as_many_statements_as_one(server, box):
     items = server.deliver(*(mime(f"mail {number:02}") for number in range(21)))
     server.bad = dict.fromkeys(items, fault(scope=Scope.EMAIL))
     inbox = Inbox(factories.claim(box), item_attempts=3)
-    inbox.store([])  # what a visit reads once
+    store(inbox, [])  # what a visit reads once
     statements = []
     for some in (items[:1], items[1:]):
         answers = list(MemoryIncoming(server).fetch([Listed(item, 1) for item in some]))
         with CaptureQueriesContext(connection) as executed:
-            assert inbox.store(answers).failed == len(some)
+            assert store(inbox, answers).failed == len(some)
         statements.append(len(executed))
     assert statements[0] == statements[1]
     assert ItemFailure.objects.count() == 21

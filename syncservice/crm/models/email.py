@@ -55,7 +55,7 @@ class Email(Regarding):
     id = models.UUIDField(primary_key=True, default=activity_id, editable=False)
     direction = models.SmallIntegerField(choices=Direction)
     status = models.SmallIntegerField(choices=Status)
-    #: What makes it this message and no other, see `sync/incoming_email.py`.
+    #: What makes it this message and no other, see `sync/reading.py`.
     identity = models.CharField(max_length=64)
     message_id = models.TextField(blank=True)
     in_reply_to = models.TextField(blank=True)  # without the header, the last of `references`

@@ -64,6 +64,16 @@ class User(AbstractUser, KnowsStoredAddress):
         _("an unknown sender becomes"), choices=AutomaticRecord, default=AutomaticRecord.NOTHING
     )
 
+    #: Where new email of this user waits as well, if the organisation says so (F131).
+    default_queue = models.ForeignKey(
+        "Queue",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("default queue"),
+    )
+
     #: IANA name; dates of tasks are this user's days. '': nobody said.
     time_zone = models.CharField(
         _("time zone"), max_length=64, blank=True, validators=[known_time_zone]

@@ -155,13 +155,14 @@ class DeclinedItem(models.Model):
         )
         NOT_FROM_RECORD = Reason.NOT_FROM_RECORD, _("only email of known senders is wanted")
         NONE_WANTED = Reason.NONE_WANTED, _("no email is wanted")
-        INTERNAL = Reason.INTERNAL, _("one user wrote it to another")
+        INTERNAL = Reason.INTERNAL, _("a user or queue of ours wrote it to another")
         NO_SENDER = Reason.NO_SENDER, _("it names no sender")
         NOT_FORWARDED = Reason.NOT_FORWARDED, _("it was not forwarded as an attachment")
         NOT_ALLOWED_TO_FORWARD = (
             Reason.NOT_ALLOWED_TO_FORWARD,
             _("the mailbox that forwarded it does not use a forward mailbox"),
         )
+        RIGHTS_MANAGED = Reason.RIGHTS_MANAGED, _("its rights are managed (IRM)")
 
     mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="declined_items")
     item_id = models.TextField()

@@ -98,6 +98,30 @@ class Organisation(models.Model):
         _("accept email from users to queues"),
         default=True,  # F112, F242
     )
+    internal_email_from_queues = models.BooleanField(
+        _("accept email from queues to users"),
+        default=True,  # F258
+        help_text=_("Else what a queue sent is not stored once more for a user who gets it."),
+    )
+    mailbox_owner_decides_alone = models.BooleanField(
+        _("let the owner of a mailbox decide alone about its email"),
+        default=False,  # F253
+        help_text=_("Else what any of its recipients wants is stored."),
+    )
+    user_decides_alone = models.BooleanField(
+        _("let users decide alone about the email of their mailboxes"),
+        default=False,  # F254
+        help_text=_("In mailboxes of queues, all recipients go on deciding."),
+    )
+    routes_to_owner_queue = models.BooleanField(
+        _("put new email in the default queue of its owner too"),
+        default=False,  # F131
+    )
+    leaves_out_rights_managed = models.BooleanField(
+        _("leave out email whose rights are managed (IRM)"),
+        default=False,  # F120, F247
+        help_text=_("By hand, by category and by folder, too."),
+    )
     unresolves_several_recipients = models.BooleanField(
         _("leave a recipient unresolved that several records match"),
         default=False,  # F107

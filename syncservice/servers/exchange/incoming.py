@@ -48,10 +48,10 @@ _DISTINGUISHED = (INBOX, SENT_ITEMS)
 _UNTOLD_BYTES = 128 * 2**20
 
 
-_Message = tuple[str, str, str]  # id, MIME text, time of receipt
+_Message = tuple[str, str, str, str]  # id, MIME text, time of receipt, item class
 _Answer: TypeAlias = _Message | EWSError
 
-_MIME = paths("mime_content", "datetime_received")
+_MIME = paths("mime_content", "datetime_received", "item_class")
 
 
 class _ChangedIds(Changes):
@@ -65,7 +65,7 @@ class _ChangedIds(Changes):
 
 
 class _Messages(Answers, GetItem):  # type: ignore[misc] # exchangelib has no types
-    """GetItem that yields (id, MIME text, time of receipt), and every error in its item's place."""
+    """GetItem that yields what `_Message` is, and every error in its item's place."""
 
     ERRORS_TO_CATCH_IN_RESPONSE = (EWSError,)
 
@@ -74,6 +74,7 @@ class _Messages(Answers, GetItem):  # type: ignore[misc] # exchangelib has no ty
             elem.find(f"{{{TNS}}}ItemId").attrib["Id"],
             elem.findtext(f"{{{TNS}}}MimeContent") or "",
             elem.findtext(f"{{{TNS}}}DateTimeReceived") or "",
+            elem.findtext(f"{{{TNS}}}ItemClass") or "",
         )
 
 
@@ -208,10 +209,10 @@ def _answer(item: Listed, answer: _Answer, is_items_own: bool) -> Fetched | NotF
         if fault.scope is not Scope.EMAIL:
             raise FaultError(fault) from answer  # it would meet the next request too
         return NotFetched(item.item_id, item.size, fault, item.subject)
-    _, mime, received = answer
+    _, mime, received, item_class = answer
     try:
         content = base64.b64decode("".join(mime.split()), validate=True)
     except (binascii.Error, ValueError):  # ValueError: not even ASCII
         fault = fault_of_response_code("ErrorMimeContentInvalidBase64String", "unreadable", None)
         return NotFetched(item.item_id, item.size, fault, item.subject)
-    return Fetched(item.item_id, content, moment(received))
+    return Fetched(item.item_id, content, moment(received), item_class)
