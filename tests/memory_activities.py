@@ -42,6 +42,10 @@ _OF_MEETING = (
 )  # fmt: skip
 
 
+#: Of a series: written, they leave nothing of its occurrences.
+_MOVING = {"time", "recurrence"}
+
+
 class When(enum.Enum):
     """Where a write may be cut off."""
 
@@ -445,7 +449,7 @@ class MemoryActivities:
                 return NotWritten(fault(Nature.CONFLICT, Scope.EMAIL))
             before = item.attendees
             values = dict(change.values)
-            if "recurrence" in values:  # another pattern has no exceptions but those written anew
+            if _MOVING & values.keys():  # a series that is moved has what is written anew
                 values |= _occurrences(change.whole)
             if change.record_key is not None:
                 item.record_key = change.record_key
@@ -485,14 +489,15 @@ def _occurrences(values: Values) -> dict[str, Value]:
 
 
 def _put(values: dict[str, Value], changed: Mapping[str, Value]) -> None:
-    """Put values in; what happens once, or in another pattern, has no occurrences of before."""
-    if "recurrence" in changed and changed["recurrence"] != values.get("recurrence"):
+    """Put values in; what happens once, at other times or in a pattern written anew has no
+    occurrences of before."""
+    if "recurrence" in changed or changed.get("time", values.get("time")) != values.get("time"):
         for name in _occurrences(values):
             del values[name]
     for name, value in changed.items():
         if name.startswith(OCCURRENCE):
             if values.get(name) == DELETED:
-                continue  # nobody can bring an occurrence back, EWS least of all
+                continue  # nothing brings one back but its series' pattern
             if not value:
                 values.pop(name, None)  # as the series has it
                 continue

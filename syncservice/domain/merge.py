@@ -20,7 +20,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from syncservice.domain.field_map import Direction
-from syncservice.domain.item_values import OCCURRENCE, VALUES, Value, Values
+from syncservice.domain.item_values import DELETED, OCCURRENCE, VALUES, Value, Values
 
 #: Name in a conflict of an attendee whom both sides treated differently: "attendee:ann@x.test",
 #: the values being "required", "optional" and None.
@@ -135,6 +135,17 @@ def applied(values: Values, changes: Values) -> dict[str, Value]:
     whole = {**values, **changes}
     gone = {name for name in whole if name.startswith(OCCURRENCE) and whole[name] is None}
     return {name: value for name, value in whole.items() if name not in gone}
+
+
+def brings_back(exchange: Values, changes: Values) -> bool:
+    """Say whether an occurrence is to come back that Exchange has deleted.
+
+    Nothing brings one back but the pattern of its series, written again.
+    """
+    return any(
+        name.startswith(OCCURRENCE) and exchange.get(name) == DELETED and changes[name] != DELETED
+        for name in changes
+    )
 
 
 def merge(

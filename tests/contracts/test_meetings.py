@@ -380,6 +380,31 @@ def test_another_pattern_has_the_occurrences_that_are_given_with_it(world):
         assert DIFFERENT.items() <= item.values.items()
 
 
+def test_a_pattern_that_is_written_again_brings_deleted_occurrences_back(world):
+    item_id = world.add(APPOINTMENT, recurrence=MONDAYS, **DIFFERENT)
+    deleted = "occurrence:2026-03-23"
+    kept = {name: value for name, value in DIFFERENT.items() if name != deleted}
+    with world.open() as gateway:
+        item = read(gateway, APPOINTMENT, item_id)
+        assert item.values[deleted] == DELETED
+        item = write(gateway, item, **{"recurrence": MONDAYS, deleted: None})
+        assert deleted not in item.values
+        assert kept.items() <= item.values.items()
+
+
+def test_a_series_that_is_moved_has_the_occurrences_that_are_given_with_it(world):
+    item_id = world.add(APPOINTMENT, recurrence=MONDAYS, **DIFFERENT)
+    with world.open() as gateway:
+        item = read(gateway, APPOINTMENT, item_id)
+        later = {
+            **item.values["time"],
+            "end": item.values["time"]["end"].replace(":00:00", ":30:00"),
+        }
+        none = dict.fromkeys(DIFFERENT)
+        item = write(gateway, item, time=later, **none)
+        assert not DIFFERENT.keys() & item.values.keys()
+
+
 def test_a_series_that_somebody_changed_meanwhile_keeps_its_occurrences(world):
     item_id = world.add(APPOINTMENT, recurrence=MONDAYS)
     with world.open() as gateway:

@@ -21,7 +21,7 @@ from syncservice.mailboxes.models import (
     TrackingCategory,
 )
 from syncservice.simulator.exchange import ExchangeSimulator
-from syncservice.sync.incoming_email import Inbox
+from syncservice.sync.inbox import Inbox
 from syncservice.sync.visit import visit
 from tests import factories
 from tests.memory_activities import MemoryExchange, What, When

@@ -283,6 +283,19 @@ def test_both_sides_do_something_to_different_occurrences(calendars):
     calendars.check()
 
 
+def test_an_occurrence_that_was_deleted_comes_back(calendars):
+    calendars.enter("crm", WEEKLY, time_of(WEEKLY))
+    do(calendars, "crm", {OCCURRENCE + EARLY: DELETED, OCCURRENCE + LATE: {"location": "Ulm"}})
+    calendars.become_quiet()
+    calendars.told()
+    record = calendars.record
+    del record.occurrences[EARLY]
+    record.save()
+    calendars.become_quiet()
+    assert calendars.record.occurrences == {LATE: {"location": "Ulm"}}
+    calendars.check()
+
+
 def test_a_series_that_began_long_ago_is_told_once_and_asked_of_nobody_again(calendars):
     """Its past occurrences are nobody's reason to be invited anew (F210, P21)."""
     began = datetime.now(UTC).date() - 90 * DAY

@@ -61,8 +61,11 @@ def intended_status(item: Item) -> str:
     return item.text("IntendedFreeBusyStatus") or item.text("LegacyFreeBusyStatus", "Busy")
 
 
-def put_into_calendar(target: Mailbox, item: Item) -> None:
-    """Write the organizer's appointment into an attendee's calendar, tentatively if it is new."""
+def put_into_calendar(target: Mailbox, item: Item, *, anew: bool = False) -> None:
+    """Write the organizer's appointment into an attendee's calendar, tentatively if it is new.
+
+    `anew`: what is there already is as if it were new.
+    """
     told = shared(item)
     copy = copy_in(target, item)
     intended = intended_status(item)
@@ -95,7 +98,7 @@ def put_into_calendar(target: Mailbox, item: Item) -> None:
         if not key.startswith("Reminder")  # is his own now
     }
     changes |= received
-    if copy.is_set("IsCancelled") or any(told.get(key) != copy.get(key) for key in TIMES):
+    if anew or copy.is_set("IsCancelled") or any(told.get(key) != copy.get(key) for key in TIMES):
         changes |= unanswered
         copy.exceptions, copy.dropped = {}, set(item.dropped)
     target.set(copy, changes)

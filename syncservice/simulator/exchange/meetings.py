@@ -88,9 +88,18 @@ def answered(attendee: Attendee, known: Attendee | None) -> Attendee:
 
 
 def tell_change(
-    store: Store, mailbox: Mailbox, item: Item, before: Values, sending: Sending
+    store: Store,
+    mailbox: Mailbox,
+    item: Item,
+    before: Values,
+    sending: Sending,
+    *,
+    is_reset: bool,
 ) -> None:
-    """Send what a saved change of a meeting asks for: requests, updates and cancellations."""
+    """Send what a saved change of a meeting asks for: requests, updates and cancellations.
+
+    `is_reset` says that a series has lost its exceptions.
+    """
     if not sending.is_on or not is_organizer(mailbox, item):
         return
     was_sent = before.get("MeetingRequestWasSent") == "true"
@@ -102,7 +111,7 @@ def tell_change(
     if fresh:
         invite(store, mailbox, item, fresh, "NewMeetingRequest", sending)
     if stayed and not sending.only_changed:
-        is_moved = any(item.get(key) != before.get(key) for key in TIMES)
+        is_moved = is_reset or any(item.get(key) != before.get(key) for key in TIMES)
         kind = "FullUpdate" if is_moved else "InformationalUpdate"
         invite(store, mailbox, item, stayed, kind, sending)
     if removed:
@@ -140,7 +149,7 @@ def invite(
         target = note(store, "request" if is_new else "update", mailbox.owner, attendee, item)
         if target is not None:
             outdate_requests(target, item)
-            put_into_calendar(target, item)
+            put_into_calendar(target, item, anew=request_type == "FullUpdate")
             deliver(target, message)
     keep_copy(mailbox, message, sending)
 

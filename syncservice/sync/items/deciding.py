@@ -13,7 +13,16 @@ from syncservice.domain.faults import Fault, Nature, Provenance, Scope
 from syncservice.domain.field_map import Direction, FieldSettings, RecordType, by_value, directions
 from syncservice.domain.item_values import VALUES, ItemKind, Values, organizer_of, subject_of
 from syncservice.domain.meeting import Action, CrmDeletion, Invitations, Meeting, Role, Withheld
-from syncservice.domain.merge import FILES, Base, Policy, Precedence, applied, merge
+from syncservice.domain.merge import (
+    FILES,
+    SERIES,
+    Base,
+    Policy,
+    Precedence,
+    applied,
+    brings_back,
+    merge,
+)
 from syncservice.mailboxes.models import FieldSetting, ItemLink
 from syncservice.servers.gateway import (
     Activities,
@@ -190,7 +199,7 @@ class Decider:
         step.finally_ |= {"is_marked": True, "has_category": bool(self._book.category)}
         if facts is not None and facts.role is Role.ORGANIZER:
             # The UID that it has, if any, is that of an item which stands for it no more.
-            step.learns_uid = facts.has_attendees or bool(record.uid)
+            step.reads_back = facts.has_attendees or bool(record.uid)
         return step
 
     def _linked(self, link: ItemLink, record: Any, item: Item | None) -> Step:
@@ -292,6 +301,9 @@ class Decider:
         if link.deleted_record is not None:
             step.finally_["deleted_record"] = None  # it came back
         changed = dict(merged.to_exchange)
+        step.reads_back = brings_back(pair.exchange, changed)
+        if step.reads_back:
+            changed.setdefault(SERIES, pair.exchange[SERIES])
         whole = applied(pair.exchange, changed)
         if item is not None:
             step.finally_ |= _seen(item) | {"subject": subject_of(whole)}
@@ -310,7 +322,7 @@ class Decider:
             uid = item.uid if item is not None else link.uid
             is_new = pair.is_organizers is True and uid != record.uid
             step.uid = uid if is_new or not record.uid else ""
-            step.learns_uid = not record.uid and not uid and facts.has_attendees
+            step.reads_back |= not record.uid and not uid and facts.has_attendees
         if item is not None and not link.is_marked:
             self._mark(step, item, whole)
         return step

@@ -94,10 +94,15 @@ def agreed(book: Book, step: Step) -> dict[str, Any]:
     """Say of the link that both sides agree: what the record keeps is read back from it."""
     fields: dict[str, Any] = {"due_at": None, "attempts": 0, "fault_code": "", "fault_text": ""}
     fields |= {"question": "", "answer": None}
-    if step.base is not None and step.record is not None:
-        says = book.records.values(step.record, book.user)
-        fields["base"] = Base(says, step.base.exchange).stored()
-    return fields | step.finally_
+    return fields | base_of(book, step) | step.finally_
+
+
+def base_of(book: Book, step: Step) -> dict[str, Any]:
+    """Say of the link what both sides said, if they are compared."""
+    if step.base is None or step.record is None:
+        return {}
+    says = book.records.values(step.record, book.user)
+    return {"base": Base(says, step.base.exchange).stored()}
 
 
 def agreed_with(book: Book, step: Step, answer: Written) -> dict[str, Any]:
@@ -108,6 +113,6 @@ def agreed_with(book: Book, step: Step, answer: Written) -> dict[str, Any]:
         # Made and deleted between two listings, it would be in none.
         "is_unlisted": step.create_item is not None or step.link.is_unlisted,
         "is_removed": False,
-        "seen_key": "" if step.learns_uid else answer.change_key,
+        "seen_key": "" if step.reads_back else answer.change_key,
     }
-    return fields | ({"due_at": Now()} if step.learns_uid else {})
+    return fields | ({"due_at": Now()} if step.reads_back else {})

@@ -132,6 +132,7 @@ def _write_together(book: Book, steps: Sequence[Step]) -> int:
         )
         for step, record in zip(creating, made, strict=True):
             step.record = record
+            step.then |= keeping.base_of(book, step)  # the item may be marked much later, or never
     records.prepare(step.change_record for step in changing)
     for step in changing:
         if step.delete_record:

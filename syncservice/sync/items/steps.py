@@ -38,8 +38,9 @@ class Step:
     #: The link goes, with the record's writing or the item's.
     drops_link: bool = False
     uid: str = ""  # of the meeting, which the record does not know yet; '': nothing new
-    #: The attendees' copies are found by the UID that Exchange gives the new item: it is read next.
-    learns_uid: bool = False
+    #: What Exchange makes of it is read next: the UID that attendees' copies are found by, or
+    #: whether occurrences came back.
+    reads_back: bool = False
     fault: Fault | None = None  # nothing is written, and why
     entries: list[JournalEntry] = field(default_factory=list)  # of what is done to the record
 

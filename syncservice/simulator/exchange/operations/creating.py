@@ -70,7 +70,7 @@ def create_item(context: Context) -> str:
             settle_meeting(item.values, {}, sending)
         mailbox.add(item, folder)
         if item.element == "CalendarItem":
-            tell_change(context.store, mailbox, item, {}, sending)
+            tell_change(context.store, mailbox, item, {}, sending, is_reset=False)
         return created(item)
 
     return context.each("CreateItem", required_children(element, M + "Items"), create, EMPTY)

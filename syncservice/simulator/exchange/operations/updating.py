@@ -77,9 +77,9 @@ def update_item(context: Context) -> str:
         elif item.element == "Task":
             follow_dates(draft.values)
             told = take_turn(mailbox, item, draft)
-        save(mailbox, item, draft)
+        is_reset = save(mailbox, item, draft)
         if item.element == "CalendarItem":
-            tell_change(context.store, mailbox, item, before, sending)
+            tell_change(context.store, mailbox, item, before, sending, is_reset=is_reset)
         if item.element == "Message" and disposition != "SaveOnly":
             to = context.target_folder(M + "SavedItemFolderId") or (
                 mailbox,
@@ -127,16 +127,23 @@ def resolve(context: Context, draft: "Draft", version: int) -> int:
     return len(both)
 
 
-def save(mailbox: Mailbox, item: Item, draft: "Draft") -> None:
-    """Write the outcome of all updates at once."""
+def save(mailbox: Mailbox, item: Item, draft: "Draft") -> bool:
+    """Write the outcome of all updates at once; True when a series lost its exceptions by it."""
     changes: dict[str, Value | None] = {
         key: draft.values.get(key)
         for key in {*draft.values, *item.values}
         if draft.values.get(key) != item.values.get(key)
     }
-    if item.get("Recurrence") is not None and changes.keys() & OF_A_SERIES:
+    is_rewritten = "Recurrence" in draft.touched  # be it with the same pattern
+    is_moved = is_rewritten or bool(changes.keys() & OF_A_SERIES)
+    is_reset = (
+        is_moved and item.get("Recurrence") is not None and bool(item.exceptions or item.dropped)
+    )
+    if is_reset:
         item.exceptions, item.dropped = {}, set()
+        mailbox.touch(item, ["ModifiedOccurrences", "DeletedOccurrences"])
     mailbox.set(item, changes)
+    return is_reset
 
 
 @dataclass(slots=True)
