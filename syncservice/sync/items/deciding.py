@@ -273,8 +273,7 @@ class Decider:
             return None
         cancels = asked is CrmDeletion.DELETE_AND_CANCEL
         step = Step(link=link, delete_item=Deletion(item_id=link.item_id, cancels=cancels))
-        # Taken up again, it is called anew.
-        step.finally_ = {"state": State.CREATING, "item_id": ""}
+        step.finally_ = {"state": State.DELETED, "item_id": ""}
         return step
 
     def _merged(self, link: ItemLink, pair: _Pair) -> Step:

@@ -115,7 +115,7 @@ def _read(book: Book, gateway: Activities, links: Sequence[ItemLink]) -> dict[st
         if link.item_id
         and link.state in (State.WANTED, State.LINKED)
         and not link.is_removed
-        and (link.base is None or link.seen_key != link.change_key)
+        and (link.base is None or not link.is_marked or link.seen_key != link.change_key)
     ]
     found: dict[str, Answer] = {}
     for answer in gateway.read(book.kind, wanted) if wanted else ():
