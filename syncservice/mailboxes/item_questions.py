@@ -1,7 +1,9 @@
 """What people answer about a mailbox's appointments, contacts and tasks; the next visit obeys."""
 
 import enum
+from uuid import UUID
 
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from syncservice.mailboxes import schedule
@@ -14,6 +16,12 @@ class Question(enum.StrEnum):
     FIRST_SYNCHRONIZATION = "first_synchronization"
     MASS_DELETION = ItemLink.Question.MASS_DELETION
     SCHEDULING_CONFLICT = ItemLink.Question.SCHEDULING_CONFLICT
+    DUPLICATE_CONTACT = ItemLink.Question.DUPLICATE_CONTACT
+
+
+def waiting(mailbox_id: int, question: Question) -> QuerySet[ItemLink]:
+    """Return the links of a mailbox of which this is asked."""
+    return ItemLink.objects.filter(mailbox=mailbox_id, question=question, answer=None)
 
 
 def answer(mailbox_id: int, question: Question, yes: bool, actor: str) -> None:
@@ -25,9 +33,26 @@ def answer(mailbox_id: int, question: Question, yes: bool, actor: str) -> None:
         asked = ItemProgress.objects.filter(mailbox=mailbox_id, first=First.ASKING)
         asked.update(first=First.AGREED if yes else First.DECLINED, answered_by=actor)
     else:
-        links = ItemLink.objects.filter(mailbox=mailbox_id, question=question, answer=None)
+        links = waiting(mailbox_id, question)
+        if question is Question.DUPLICATE_CONTACT and not yes:
+            links = links.filter(pk__in=_choose_the_only_ones(links))
         links.update(answer=yes, due_at=Now(), attempts=0)
     schedule.wake([mailbox_id], Lane.ACT, "a question was answered")
+
+
+def _choose_the_only_ones(links: QuerySet[ItemLink]) -> list[int]:
+    """Choose the record for each contact that has one only, no record twice; return their ids.
+
+    Among several nobody but a person can choose: these go on waiting.
+    """
+    asked = [link for link in links.order_by("pk") if len(link.candidates) == 1]
+    by_key: dict[str, ItemLink] = {}
+    for link in asked:
+        by_key.setdefault(link.candidates[0]["key"], link)
+    for key, link in by_key.items():
+        link.chosen = UUID(key)
+    ItemLink.objects.bulk_update(by_key.values(), ["chosen"], batch_size=500)
+    return [link.pk for link in by_key.values()]
 
 
 def ask_again(mailbox_id: int) -> int:

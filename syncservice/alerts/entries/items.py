@@ -47,6 +47,19 @@ QUESTIONS = {
         ),
         reference="A30",
     ),
+    "items.duplicate_contact": Entry(
+        meaning=_(
+            "Tracked contacts are like contacts that the CRM has: make new records of them all the "
+            "same?"
+        ),
+        cause=_("They have an email address or a full name in common."),
+        remedy=_(
+            "Answer yes to make a new record of each, or no to join each with the record that it "
+            "is like. Where several are like it, choose one on the page of the mailbox's items, or "
+            "with “syncservice items answer”."
+        ),
+        reference="A31",
+    ),
 }
 
 ITEMS = {

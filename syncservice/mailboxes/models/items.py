@@ -38,6 +38,7 @@ class ItemLink(models.Model):
     class Question(models.TextChoices):
         SCHEDULING_CONFLICT = "scheduling_conflict", _("it overlaps another appointment")
         MASS_DELETION = "mass_deletion", _("it would be deleted with many others")
+        DUPLICATE_CONTACT = "duplicate_contact", _("the CRM has contacts that are like it")
 
     mailbox = models.ForeignKey(
         Mailbox, models.CASCADE, related_name="item_links", db_index=False
@@ -75,6 +76,10 @@ class ItemLink(models.Model):
     subject = models.TextField(blank=True)  # for its owner's eyes only; '': not known
     question = models.CharField(max_length=30, choices=Question, blank=True)  # '': none
     answer = models.BooleanField(null=True)  # null: not answered
+    #: Of DUPLICATE_CONTACT: {"key", "likeness"} of the records that it may be, the likeliest first;
+    #: `answer` False says that it is the chosen one.
+    candidates = models.JSONField(default=list)
+    chosen = models.UUIDField(null=True)  # null: none of them was chosen
     linked_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:

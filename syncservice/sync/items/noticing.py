@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
+from syncservice.alerts import alerts
 from syncservice.crm.models import Appointment
 from syncservice.domain.item_values import ItemKind
 from syncservice.mailboxes.models import (
@@ -63,6 +64,8 @@ def notice_items(book: Book, gateway: Activities, page: ItemPage) -> None:
         found = [_notice_stranger(book, item, kin.get(item.item_id), moved) for item in strangers]
         ItemLink.objects.bulk_create(filter(None, found))
         _notice_removed(book.links.filter(item_id__in=page.removed))
+        if any(known[one].question for one in page.removed if one in known):
+            alerts.tell_of_duplicates(book.mailbox.pk)
         if page.is_last:
             unlisted = book.links.filter(is_unlisted=True)
             unlisted.update(is_unlisted=False, seen_key="", due_at=Now(), attempts=0)
