@@ -152,6 +152,20 @@ def test_options_that_do_not_go_together_are_refused(ann, words):
     wrong("items", "answer", ANN, *words)
 
 
+def test_items_of_another_organisation_are_counted_and_taken_over(ann):
+    progress = items.progress(ann, first="done", plan=items.PLAN | {"linked_elsewhere": 3})
+    (asked,) = told("items", "status", ANN)["questions"]
+    assert (asked["question"], asked["number"]) == ("elsewhere", 3)
+    *_, tasks = told("items", "plan", ANN)
+    assert tasks["linked_elsewhere"] == 3
+    for word, becomes in (("no", "left"), ("yes", "wanted")):
+        done("items", "answer", ANN, "elsewhere", word)
+        progress.refresh_from_db()
+        assert (progress.elsewhere, progress.first) == (becomes, "done")
+    assert "Nothing of that sort" in refused("items", "answer", ANN, "elsewhere", "yes")
+    assert items.is_woken(ann)
+
+
 def test_what_failed_is_tried_again(ann):
     items.failed(ann)
     assert done("items", "retry", ANN) == "1 items are tried again now\n"

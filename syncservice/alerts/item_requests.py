@@ -34,14 +34,22 @@ def asked(mailbox: Mailbox) -> dict[Question, int]:
     found = {Question.FIRST_SYNCHRONIZATION: asking.count()}
     for question in ItemLink.Question:
         found[Question(question)] = item_questions.waiting(mailbox.pk, Question(question)).count()
+    undecided = ItemProgress.Elsewhere.UNDECIDED
+    found[Question.LINKED_ELSEWHERE] = item_questions.linked_elsewhere(mailbox.pk, undecided)
     return {question: number for question, number in found.items() if number}
+
+
+def left_alone(mailbox: Mailbox) -> int:
+    """Return how many items are left alone, as somebody decided; he may think better of it."""
+    return item_questions.linked_elsewhere(mailbox.pk, ItemProgress.Elsewhere.LEFT)
 
 
 @transaction.atomic
 def answer(mailbox: Mailbox, question: Question, yes: bool, actor: str) -> None:
     """Answer a question for all that it holds."""
     schedule.lock([mailbox.pk])
-    if question not in asked(mailbox):
+    is_other_word = question is Question.LINKED_ELSEWHERE and yes and left_alone(mailbox)
+    if question not in asked(mailbox) and not is_other_word:
         raise ValidationError(_("Nothing of that sort is asked of %(it)s.") % {"it": mailbox})
     code = code_of(question)
     alert = Alert.objects.filter(mailbox=mailbox, code=code, is_question=True, ended_at=None)
@@ -50,6 +58,7 @@ def answer(mailbox: Mailbox, question: Question, yes: bool, actor: str) -> None:
         return
     item_questions.answer(mailbox.pk, question, yes, actor)
     audit.note(actor, "question.answered", mailbox=mailbox, code=code, yes=yes)
+    alerts.tell_of_answer(mailbox.pk, question)
 
 
 @transaction.atomic

@@ -16,6 +16,7 @@ QUESTIONS = {
     "deletions": "mass_deletion",
     "conflicts": "scheduling_conflict",
     "duplicates": "duplicate_contact",
+    "elsewhere": "linked_elsewhere",
 }
 STATES = ("wanted", "creating", "waiting", "linked", "unlinked", "deleted", "refused")
 

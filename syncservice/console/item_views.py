@@ -73,6 +73,7 @@ def show(request: HttpRequest, box: Mailbox, *, is_owner: bool) -> HttpResponse:
             (question, number, entry_of(item_requests.code_of(question)))
             for question, number in item_requests.asked(box).items()
         ],
+        "left_alone": item_requests.left_alone(box),
         "duplicates": duplicates.named(duplicates.waiting(box)[:DUPLICATES_SHOWN]),
         "kinds": kinds,
         "planned": items.PLANNED.values(),

@@ -323,6 +323,23 @@ def test_many_contacts_are_cut(owner, ann, monkeypatch):
     assert "“syncservice items duplicates” shows more" in html
 
 
+def test_items_of_another_organisation_are_asked_about_and_may_be_taken_over_later(owner, ann):
+    progress = items.progress(ann, plan=items.PLAN | {"linked_elsewhere": 3})
+    html = page(owner, ann)
+    assert "kept in step by another organisation: take them over?" in html
+    assert "It is about 3 items." in html
+    assert 'data-label="Of another organisation">3</td>' in html
+    html = press(owner, ann, "answer", question="linked_elsewhere", answer="no").text
+    assert "3 items are another organisation" in html
+    assert "take them over?" not in html
+    alerts.ask(ann.pk, alerts.FIRST_SYNCHRONIZATION, "much", direction=alerts.ITEMS)
+    html = press(owner, ann, "answer", question="linked_elsewhere", answer="yes").text
+    assert "Take over" not in html
+    progress.refresh_from_db()
+    assert (progress.elsewhere, progress.first) == ("wanted", "new")
+    assert not Alert.objects.filter(ended_at=None).exists()
+
+
 def test_a_declined_synchronization_is_looked_at_anew(owner, ann):
     items.progress(ann, first=ItemProgress.First.DECLINED)
     assert "Look anew" in page(owner, ann)

@@ -128,6 +128,14 @@ class ItemProgress(models.Model):
         DECLINED = "declined", _("declined")
         DONE = "done", _("begun")
 
+    class Elsewhere(models.TextChoices):
+        """What becomes of items that another organisation has, or had, in step (F214)."""
+
+        UNDECIDED = "undecided", _("left alone until somebody decides")
+        LEFT = "left", _("left alone")
+        WANTED = "wanted", _("to be taken over")
+        TAKEN = "taken", _("taken over")
+
     mailbox = models.ForeignKey(
         Mailbox, models.CASCADE, related_name="item_progress", db_index=False
     )
@@ -136,6 +144,7 @@ class ItemProgress(models.Model):
     #: What the first synchronization would do: numbers by what it is, and why it asks.
     plan = models.JSONField(default=dict)
     planned_at = models.DateTimeField(null=True)
+    elsewhere = models.CharField(max_length=10, choices=Elsewhere, default=Elsewhere.UNDECIDED)
     answered_by = models.CharField(max_length=150, blank=True)  # '': nobody was asked
     #: In the CRM's changes, as `crm.changes` says it; '': everything has to be compared.
     position = models.TextField(blank=True)

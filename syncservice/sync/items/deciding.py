@@ -91,6 +91,8 @@ class Decider:
 
     def _wanted(self, link: ItemLink, item: Item) -> Step:
         """A tracked item becomes a record, or turns out to be one already."""
+        if self._book.leaves_alone(item.record_key):
+            return Step(link=link, drops_link=True)  # another organisation was quicker
         if reason := self._refusal(link, item):
             return Step(link=link, then=_refused(reason))
         known = self._sight.meetings.get(item.uid)
