@@ -92,6 +92,80 @@ def test_a_question_is_answered(ann):
     assert "Nothing of that sort" in refused("items", "answer", ANN, "conflicts", "no")
 
 
+@pytest.fixture
+def twins(ann) -> list[Contact]:
+    facts = {"first_name": "Kim", "last_name": "Karst", "owner": items.user_of(ann)}
+    emails = ("kim@x.test", "k@x.test")
+    return [Contact.objects.create(email_address=email, **facts) for email in emails]
+
+
+def test_contacts_that_the_crm_may_have_are_listed(ann, twins):
+    link = items.duplicate(ann, *twins)
+    (listed,) = told("items", "duplicates", ANN)
+    assert (listed["item"], listed["subject"]) == (link.pk, "***")
+    first, second = listed["records"]
+    assert (first["record"], first["name"]) == (str(twins[0].key), "Kim Karst")
+    assert (first["addresses"], first["alike"]) == (["kim@x.test"], "name")
+    assert second["record"] == str(twins[1].key)
+    assert "k@x.test" in done("items", "duplicates", ANN)
+    assert "Secret" not in done("items", "duplicates", ANN)
+    (asked,) = told("items", "status", ANN)["questions"]
+    assert (asked["question"], asked["number"]) == ("duplicates", 1)
+    twins[0].delete()
+    twins[1].delete()
+    assert told("items", "duplicates", ANN)[0]["records"] == []
+    assert str(link.pk) in done("items", "duplicates", ANN)
+
+
+def test_somebody_says_who_a_contact_is(ann, twins):
+    link = items.duplicate(ann, *twins)
+    number = ("--item", str(link.pk))
+    assert "Say which record it is" in refused("items", "answer", ANN, "duplicates", "no", *number)
+    key = str(twins[1].key)
+    done("items", "answer", ANN, "duplicates", "no", *number, "--record", key)
+    link.refresh_from_db()
+    assert (link.answer, link.chosen) == (False, twins[1].key)
+    assert items.is_woken(ann)
+    assert "Nothing is asked" in refused("items", "answer", ANN, "duplicates", "yes", *number)
+    facts = {"code": "items.duplicate_contact", "yes": False, "item": link.pk, "record": key}
+    assert ChangeRecord.objects.get(action="question.answered").facts == facts
+
+
+def test_a_contact_that_is_like_one_record_only_is_joined_with_it(ann, twins):
+    link = items.duplicate(ann, twins[0])
+    done("items", "answer", ANN, "duplicates", "no", "--item", str(link.pk))
+    other = items.duplicate(ann, twins[1])
+    done("items", "answer", ANN, "duplicates", "no")
+    chosen = ItemLink.objects.order_by("pk").values_list("chosen", flat=True)
+    assert list(chosen) == [twins[0].key, twins[1].key]
+    another = items.duplicate(ann, *twins)
+    done("items", "answer", ANN, "duplicates", "yes", "--item", str(another.pk))
+    assert ItemLink.objects.filter(answer=True).get() == another
+    assert other.pk
+
+
+@pytest.mark.parametrize("words", [
+    ("first", "yes", "--item", "1"), ("duplicates", "no", "--record", str(uuid.uuid4())),
+    ("duplicates", "yes", "--item", "1", "--record", str(uuid.uuid4())),
+])  # fmt: skip
+def test_options_that_do_not_go_together_are_refused(ann, words):
+    wrong("items", "answer", ANN, *words)
+
+
+def test_items_of_another_organisation_are_counted_and_taken_over(ann):
+    progress = items.progress(ann, first="done", plan=items.PLAN | {"linked_elsewhere": 3})
+    (asked,) = told("items", "status", ANN)["questions"]
+    assert (asked["question"], asked["number"]) == ("elsewhere", 3)
+    *_, tasks = told("items", "plan", ANN)
+    assert tasks["linked_elsewhere"] == 3
+    for word, becomes in (("no", "left"), ("yes", "wanted")):
+        done("items", "answer", ANN, "elsewhere", word)
+        progress.refresh_from_db()
+        assert (progress.elsewhere, progress.first) == (becomes, "done")
+    assert "Nothing of that sort" in refused("items", "answer", ANN, "elsewhere", "yes")
+    assert items.is_woken(ann)
+
+
 def test_what_failed_is_tried_again(ann):
     items.failed(ann)
     assert done("items", "retry", ANN) == "1 items are tried again now\n"
@@ -100,7 +174,7 @@ def test_what_failed_is_tried_again(ann):
 
 
 @pytest.mark.parametrize("command", [
-    ("status",), ("list",), ("plan",), ("retry",), ("conflicts",), ("journal",),
+    ("status",), ("list",), ("plan",), ("retry",), ("conflicts",), ("journal",), ("duplicates",),
 ])  # fmt: skip
 def test_a_mailbox_that_is_none_is_told_so(command):
     assert "see `syncservice mailbox list`" in wrong("items", *command, "nobody@example.test")

@@ -38,6 +38,8 @@ OTHER_ORGANISATION = "mailbox.other_organisation"
 FIRST_SYNCHRONIZATION = "items.first_synchronization"
 MASS_DELETION = "items.mass_deletion"
 SCHEDULING_CONFLICT = "items.scheduling_conflict"
+DUPLICATE_CONTACT = "items.duplicate_contact"
+LINKED_ELSEWHERE = "items.linked_elsewhere"
 MAILBOXES_FAILING = "profile.mailboxes_failing"
 LOGIN_REFUSED = "profile.login_refused"
 EXCHANGE_ONLINE = "profile.exchange_online_ends"
@@ -47,6 +49,8 @@ ITEM_QUESTIONS = {
     FIRST_SYNCHRONIZATION: item_questions.Question.FIRST_SYNCHRONIZATION,
     MASS_DELETION: item_questions.Question.MASS_DELETION,
     SCHEDULING_CONFLICT: item_questions.Question.SCHEDULING_CONFLICT,
+    DUPLICATE_CONTACT: item_questions.Question.DUPLICATE_CONTACT,
+    LINKED_ELSEWHERE: item_questions.Question.LINKED_ELSEWHERE,
 }
 
 _UPSERT = """
@@ -108,12 +112,41 @@ def raise_for_profile(
         )  # fmt: skip
 
 
-def ask(mailbox_id: int, code: str, text: str, *, direction: str) -> None:
+def ask(
+    mailbox_id: int,
+    code: str,
+    text: str,
+    *,
+    direction: str,
+    severity: Severity = Severity.WARNING,
+) -> None:
     """Ask the mailbox's owner a question; a question is asked whatever alerts are wanted."""
     _upsert(
-        mailbox=mailbox_id, owner=person_of(mailbox_id), severity=Severity.WARNING, code=code,
+        mailbox=mailbox_id, owner=person_of(mailbox_id), severity=severity, code=code,
         text=text, direction=direction, is_question=True,
     )  # fmt: skip
+
+
+def tell_of_answer(mailbox_id: int, question: item_questions.Question) -> None:
+    """Tell what follows from the answer to a question about items."""
+    told = Alert.objects.filter(mailbox=mailbox_id, ended_at=None)
+    if question is item_questions.Question.DUPLICATE_CONTACT:
+        tell_of_duplicates(mailbox_id)  # where several are like it, no is no answer
+    elif question is item_questions.Question.LINKED_ELSEWHERE:
+        told.filter(code=LINKED_ELSEWHERE).update(ended_at=Now())
+        if not item_questions.asks_to_begin(mailbox_id):  # it is looked at anew
+            told.filter(code=FIRST_SYNCHRONIZATION).update(ended_at=Now())
+
+
+def tell_of_duplicates(mailbox_id: int) -> None:
+    """Ask about the contacts that wait for somebody to say who they are; none left: it is over."""
+    asked = item_questions.waiting(mailbox_id, item_questions.Question.DUPLICATE_CONTACT)
+    if number := asked.count():
+        text = f"{number} tracked contacts are like contacts of the CRM"
+        ask(mailbox_id, DUPLICATE_CONTACT, text, direction=ITEMS)
+    else:
+        told = Alert.objects.filter(mailbox=mailbox_id, code=DUPLICATE_CONTACT, ended_at=None)
+        told.update(ended_at=Now())
 
 
 def person_of(mailbox_id: int) -> int | None:
@@ -220,6 +253,7 @@ def answer(alert_id: int, yes: bool, actor: str) -> None:
         directions.request_tests([alert.mailbox_id], actor, override_stamp=True)
     if alert.code in ITEM_QUESTIONS and alert.mailbox_id is not None:
         item_questions.answer(alert.mailbox_id, ITEM_QUESTIONS[alert.code], yes, actor)
+        tell_of_answer(alert.mailbox_id, ITEM_QUESTIONS[alert.code])
 
 
 def visible_to(user: User | AnonymousUser) -> Q:

@@ -4,6 +4,8 @@ Every request is written down with who made it. What can't be done is a Validati
 sentence, and nothing is changed.
 """
 
+from uuid import UUID
+
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Case, F, Q, Value, When
@@ -12,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from syncservice.alerts import alerts
 from syncservice.alerts.models import Alert
+from syncservice.crm.models import Contact
 from syncservice.mailboxes import audit, item_questions, schedule
 from syncservice.mailboxes.item_questions import Question
 from syncservice.mailboxes.models import ItemLink, ItemProgress, JournalEntry, Lane, Mailbox
@@ -28,18 +31,25 @@ def code_of(question: Question) -> str:
 def asked(mailbox: Mailbox) -> dict[Question, int]:
     """Return what waits for an answer: how many kinds of items, or items, each question holds."""
     asking = ItemProgress.objects.filter(mailbox=mailbox, first=ItemProgress.First.ASKING)
-    held = ItemLink.objects.filter(mailbox=mailbox, answer=None)
     found = {Question.FIRST_SYNCHRONIZATION: asking.count()}
-    for question in (Question.MASS_DELETION, Question.SCHEDULING_CONFLICT):
-        found[question] = held.filter(question=question).count()
+    for question in ItemLink.Question:
+        found[Question(question)] = item_questions.waiting(mailbox.pk, Question(question)).count()
+    undecided = ItemProgress.Elsewhere.UNDECIDED
+    found[Question.LINKED_ELSEWHERE] = item_questions.linked_elsewhere(mailbox.pk, undecided)
     return {question: number for question, number in found.items() if number}
+
+
+def left_alone(mailbox: Mailbox) -> int:
+    """Return how many items are left alone, as somebody decided; he may think better of it."""
+    return item_questions.linked_elsewhere(mailbox.pk, ItemProgress.Elsewhere.LEFT)
 
 
 @transaction.atomic
 def answer(mailbox: Mailbox, question: Question, yes: bool, actor: str) -> None:
     """Answer a question for all that it holds."""
     schedule.lock([mailbox.pk])
-    if question not in asked(mailbox):
+    is_other_word = question is Question.LINKED_ELSEWHERE and yes and left_alone(mailbox)
+    if question not in asked(mailbox) and not is_other_word:
         raise ValidationError(_("Nothing of that sort is asked of %(it)s.") % {"it": mailbox})
     code = code_of(question)
     alert = Alert.objects.filter(mailbox=mailbox, code=code, is_question=True, ended_at=None)
@@ -48,6 +58,49 @@ def answer(mailbox: Mailbox, question: Question, yes: bool, actor: str) -> None:
         return
     item_questions.answer(mailbox.pk, question, yes, actor)
     audit.note(actor, "question.answered", mailbox=mailbox, code=code, yes=yes)
+    alerts.tell_of_answer(mailbox.pk, question)
+
+
+@transaction.atomic
+def decide_duplicate(mailbox: Mailbox, item: int, record: UUID | None, actor: str) -> None:
+    """Say which record a contact is that waits for that; None: none, it becomes a new one.
+
+    `item` is the number of its link.
+    """
+    schedule.lock([mailbox.pk])
+    waiting = item_questions.waiting(mailbox.pk, Question.DUPLICATE_CONTACT)
+    link = waiting.filter(pk=item).first()
+    if link is None:
+        facts = {"number": item, "it": mailbox}
+        raise ValidationError(_("Nothing is asked of contact %(number)d of %(it)s.") % facts)
+    if record is not None:
+        _may_be_chosen(link, record)
+    waiting.filter(pk=item).update(answer=record is None, chosen=record, due_at=Now(), attempts=0)
+    schedule.wake([mailbox.pk], Lane.ACT, "a question was answered")
+    code = code_of(Question.DUPLICATE_CONTACT)
+    facts = {"code": code, "yes": record is None, "item": item, "record": str(record or "")}
+    audit.note(actor, "question.answered", mailbox=mailbox, **facts)
+    alerts.tell_of_duplicates(mailbox.pk)
+
+
+def only_candidate(mailbox: Mailbox, item: int) -> UUID:
+    """Return the record that a contact is like; there may be several, or none any more."""
+    waiting = item_questions.waiting(mailbox.pk, Question.DUPLICATE_CONTACT)
+    candidates = waiting.filter(pk=item).values_list("candidates", flat=True).first() or []
+    if len(candidates) != 1:
+        raise ValidationError(_("Say which record it is."))
+    return UUID(candidates[0]["key"])
+
+
+def _may_be_chosen(link: ItemLink, record: UUID) -> None:
+    if str(record) not in [one["key"] for one in link.candidates]:
+        raise ValidationError(_("It is not like record %(key)s.") % {"key": record})
+    if not Contact.objects.filter(key=record).exists():
+        raise ValidationError(_("The record is gone."))
+    others = ItemLink.objects.filter(mailbox=link.mailbox_id, kind=link.kind).exclude(pk=link.pk)
+    is_linked = Q(key=record) & ~Q(state__in=[State.UNLINKED, State.DELETED])
+    if others.filter(is_linked | Q(chosen=record)).exists():
+        raise ValidationError(_("The record is another contact of this mailbox already."))
 
 
 @transaction.atomic

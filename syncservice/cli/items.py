@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from uuid import UUID
 
 import click
 
@@ -14,6 +15,8 @@ QUESTIONS = {
     "first": "first_synchronization",
     "deletions": "mass_deletion",
     "conflicts": "scheduling_conflict",
+    "duplicates": "duplicate_contact",
+    "elsewhere": "linked_elsewhere",
 }
 STATES = ("wanted", "creating", "waiting", "linked", "unlinked", "deleted", "refused")
 
@@ -150,16 +153,66 @@ def plan(address: str, fresh: bool, as_json: bool) -> None:
 @address_argument
 @click.argument("question", type=click.Choice(list(QUESTIONS)))
 @click.argument("reply", type=click.Choice(["yes", "no"]))
-def answer(address: str, question: str, reply: str) -> None:
-    """Answer what is asked of the mailbox ADDRESS; the next visit obeys."""
+@click.option("--item", type=int, help="Of duplicates: this one, as `items duplicates` numbers it.")
+@click.option("--record", type=click.UUID, help="With no: the key of the contact that it is.")
+def answer(address: str, question: str, reply: str, item: int | None, record: UUID | None) -> None:
+    """Answer what is asked of the mailbox ADDRESS; the next visit obeys.
+
+    Of duplicates, yes makes a new record and no joins the contact with the one that it is like.
+    """
+    if item is not None and question != "duplicates":
+        raise click.UsageError("only duplicates are answered one by one")
+    if record is not None and (item is None or reply == "yes"):
+        raise click.UsageError("--record goes with --item and no")
     set_up_django()
     from syncservice.alerts import item_requests
     from syncservice.mailboxes import audit
     from syncservice.mailboxes.item_questions import Question
 
-    asked = Question(QUESTIONS[question])
-    item_requests.answer(mailbox_at(address), asked, reply == "yes", audit.COMMAND_LINE)
+    box = mailbox_at(address)
+    if item is None:
+        asked = Question(QUESTIONS[question])
+        item_requests.answer(box, asked, reply == "yes", audit.COMMAND_LINE)
+    else:
+        if reply == "no":
+            record = record or item_requests.only_candidate(box, item)
+        item_requests.decide_duplicate(box, item, record, audit.COMMAND_LINE)
     click.echo(f"Answered {reply}")
+
+
+@items.command()
+@address_argument
+@limit_option
+@as_json_option
+def duplicates(address: str, limit: int, as_json: bool) -> None:
+    """List contacts of the mailbox ADDRESS that the CRM may have already, and as which records.
+
+    `items answer ADDRESS duplicates` decides about all of them, or about one ITEM.
+    """
+    set_up_django()
+    from syncservice.alerts.item_failures import MASK
+    from syncservice.console import duplicates as found
+
+    rows: list[dict[str, Any]] = []
+    for one in found.named(newest(found.waiting(mailbox_at(address)), limit)):
+        # Its own name is for its owner's eyes only; the records are everybody's.
+        contact: dict[str, Any] = {"item": one.number, "subject": MASK}
+        alike: list[dict[str, Any]] = [
+            {
+                "record": record.key,
+                "name": record.name,
+                "addresses": record.addresses if as_json else ", ".join(record.addresses),
+                "owner": record.owner,
+                "alike": record.likeness,
+            }
+            for record in one.records
+        ]
+        if as_json:
+            rows.append(contact | {"records": alike})
+        else:
+            nobody = dict.fromkeys(("record", "name", "addresses", "owner", "alike"), "")
+            rows += [contact | record for record in alike or [nobody]]
+    show_rows(rows, as_json)
 
 
 @items.command()

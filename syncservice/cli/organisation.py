@@ -66,6 +66,7 @@ SWITCHES = {
     "ignore-copied-items": "ignores_copied_items",
     "track-from-non-organizer": "tracks_from_non_organizer",
     "check-scheduling-conflicts": "checks_scheduling_conflicts",
+    "check-duplicate-contacts": "checks_duplicate_contacts",
 }
 VALUES = {
     "token-prefix": ("token_prefix", str),

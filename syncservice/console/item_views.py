@@ -7,6 +7,7 @@ Subjects and values are for the owner's eyes only (F305).
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
+from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -20,13 +21,14 @@ from django.views.decorators.http import require_POST, require_safe
 
 from syncservice.alerts import item_requests
 from syncservice.alerts.catalogue import entry_of
-from syncservice.console import items
+from syncservice.console import duplicates, items
 from syncservice.mailboxes import administration
 from syncservice.mailboxes.item_questions import Question
 from syncservice.mailboxes.models import ItemConflict, Mailbox
 from syncservice.sync.items import reversal
 
 FAILURES_SHOWN = 100
+DUPLICATES_SHOWN = 50
 CONFLICTS_SHOWN = 50
 VISITS_SHOWN = 20
 ENTRIES_SHOWN = 200
@@ -71,6 +73,8 @@ def show(request: HttpRequest, box: Mailbox, *, is_owner: bool) -> HttpResponse:
             (question, number, entry_of(item_requests.code_of(question)))
             for question, number in item_requests.asked(box).items()
         ],
+        "left_alone": item_requests.left_alone(box),
+        "duplicates": duplicates.named(duplicates.waiting(box)[:DUPLICATES_SHOWN]),
         "kinds": kinds,
         "planned": items.PLANNED.values(),
         "failures": items.failures(box)[:FAILURES_SHOWN],
@@ -79,6 +83,7 @@ def show(request: HttpRequest, box: Mailbox, *, is_owner: bool) -> HttpResponse:
         "visit": visit,
         "entries": [(entry, items.changed_names(entry)) for entry in entries],
         "shown": {
+            "duplicates": DUPLICATES_SHOWN,
             "failures": FAILURES_SHOWN,
             "conflicts": CONFLICTS_SHOWN,
             "entries": ENTRIES_SHOWN,
@@ -113,6 +118,12 @@ def _answer(box: Mailbox, actor: str, given: Given) -> str:
     return _("Answered; the next visit obeys.")
 
 
+def _decide(box: Mailbox, actor: str, given: Given) -> str:
+    chosen = UUID(given["record"]) if given["record"] else None
+    item_requests.decide_duplicate(box, int(given["item"]), chosen, actor)
+    return _("Answered; the next visit obeys.")
+
+
 def _look_anew(box: Mailbox, actor: str, given: Given) -> str:
     item_requests.look_anew(box, actor)
     return _("The next visit looks at it anew, and writes nothing.")
@@ -137,6 +148,7 @@ def _undo(box: Mailbox, actor: str, given: Given) -> str:
 
 _ACTIONS: dict[str, Callable[[Mailbox, str, Given], str]] = {
     "answer": _answer,
+    "decide": _decide,
     "look-anew": _look_anew,
     "retry": _retry,
     "reverse": _reverse,

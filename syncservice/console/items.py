@@ -25,6 +25,7 @@ PLANNED = {
     "links": _("Joined"),
     "skips": _("Left alone"),
     "invitations": _("Invitations sent"),
+    "linked_elsewhere": _("Of another organisation"),
 }
 
 

@@ -39,6 +39,7 @@ class FirstSync:
     links: int = 0  # what is on both sides already
     skips: int = 0  # what stays on its own side
     invitations: int = 0  # messages to attendees
+    linked_elsewhere: int = 0  # items of another organisation, which are left alone (F214)
 
     def as_plan(self) -> dict[str, int]:
         """Return it as JSON."""

@@ -157,6 +157,7 @@ class OrganisationAdmin(admin.ModelAdmin):
                     *("three_contact_addresses", "synchronizes_attachments"),
                     *("propagates_cancellations", "ignores_copied_items"),
                     *("tracks_from_non_organizer", "checks_scheduling_conflicts"),
+                    "checks_duplicate_contacts",
                     *("asks_above_creations", "asks_above_deletions"),
                 ]
             },

@@ -31,7 +31,8 @@ OURS = {
     "profile": "exchange_online_ends login_refused mailboxes_failing autodiscover_failed key_lost",
     "email": "unreadable parser_failed not_storable too_large not_answered id_too_long no_sender "
     "not_forwarded not_allowed_to_forward outcome_unknown recipients_refused not_composed",
-    "items": "first_synchronization mass_deletion scheduling_conflict",
+    "items": "first_synchronization mass_deletion scheduling_conflict duplicate_contact "
+    "linked_elsewhere",
     "item": "no_organizer record_refused not_answered recurring_task assigned_task cancelled "
     "scheduling_conflict",
     "sending": "timed_out",

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from django.utils import timezone
 
-from syncservice.crm.models import Task, User
+from syncservice.crm.models import Contact, Task, User
 from syncservice.domain.item_values import ItemKind
 from syncservice.mailboxes import directions, schedule
 from syncservice.mailboxes.models import (
@@ -75,6 +75,13 @@ def failed(box: Mailbox, **fields) -> ItemLink:
         "attempts": 5,
     }
     return link(box, **given | fields)
+
+
+def duplicate(box: Mailbox, *records: Contact, **fields) -> ItemLink:
+    """A contact that is like some of the CRM; nobody has said yet which one it is."""
+    candidates = [{"key": str(one.key), "likeness": "name"} for one in records]
+    given = {"kind": ItemKind.CONTACT, "state": ItemLink.State.WANTED, "candidates": candidates}
+    return link(box, question="duplicate_contact", subject="Secret Friend", **given | fields)
 
 
 def conflict(box: Mailbox, record: Task, **fields) -> ItemConflict:

@@ -263,6 +263,83 @@ def test_a_question_about_items_is_answered_without_an_alert_too(owner, ann, que
     assert ChangeRecord.objects.filter(action="question.answered").count() == 1
 
 
+def kim(box: Mailbox, **fields) -> Contact:
+    facts = {"first_name": "Kim", "last_name": "Karst", "email_address": "kim@x.test"}
+    return Contact.objects.create(owner=items.user_of(box), **facts | fields)
+
+
+def test_a_contact_that_the_crm_may_have_is_shown_with_those_that_are_like_it(owner, ann):
+    records = [kim(ann), kim(ann, email_address="", is_active=True)]
+    items.duplicate(ann, *records)
+    html = page(owner, ann)
+    assert "Secret Friend" in html
+    assert html.count("the same name") == html.count("Join with it") == 2
+    assert "kim@x.test" in html
+    assert f'value="{records[1].key}"' in html
+    records[1].delete()
+    assert page(owner, ann).count("Join with it") == 1
+
+
+def test_somebody_says_which_record_a_contact_is(owner, ann):
+    records = [kim(ann), kim(ann)]
+    link = items.duplicate(ann, *records)
+    alerts.tell_of_duplicates(ann.pk)
+    given = {"item": link.pk, "record": str(records[1].key)}
+    html = press(owner, ann, "decide", **given).text
+    assert "Answered; the next visit obeys." in html
+    assert "Secret Friend" not in html
+    link.refresh_from_db()
+    assert (link.answer, link.chosen) == (False, records[1].key)
+    assert items.is_woken(ann)
+    assert not Alert.objects.filter(ended_at=None).exists()
+    assert "Nothing is asked of contact" in press(owner, ann, "decide", **given).text
+
+
+def test_a_contact_is_made_a_record_all_the_same(owner, ann):
+    link = items.duplicate(ann, kim(ann))
+    other = items.duplicate(ann, kim(ann))
+    press(owner, ann, "decide", item=link.pk, record="")
+    link.refresh_from_db()
+    assert (link.answer, link.chosen) == (True, None)
+    press(owner, ann, "answer", question="duplicate_contact", answer="yes")
+    other.refresh_from_db()
+    assert other.answer is True
+
+
+def test_who_a_contact_may_be_is_for_those_who_decide(staff, ann):
+    items.duplicate(ann, kim(ann))
+    html = page(staff, ann)
+    assert ("Secret Friend" in html, "kim@x.test" in html) == (False, True)
+    html = page(logged_in(User.objects.create_user("viewer", is_staff=True)), ann)
+    assert not [one for one in ("Secret Friend", "kim@x.test", "Karst", "Join with") if one in html]
+
+
+def test_many_contacts_are_cut(owner, ann, monkeypatch):
+    monkeypatch.setattr(item_views, "DUPLICATES_SHOWN", 1)
+    for _ in range(2):
+        items.duplicate(ann, kim(ann))
+    html = page(owner, ann)
+    assert html.count("Make a new record") == 1
+    assert "“syncservice items duplicates” shows more" in html
+
+
+def test_items_of_another_organisation_are_asked_about_and_may_be_taken_over_later(owner, ann):
+    progress = items.progress(ann, plan=items.PLAN | {"linked_elsewhere": 3})
+    html = page(owner, ann)
+    assert "kept in step by another organisation: take them over?" in html
+    assert "It is about 3 items." in html
+    assert 'data-label="Of another organisation">3</td>' in html
+    html = press(owner, ann, "answer", question="linked_elsewhere", answer="no").text
+    assert "3 items are another organisation" in html
+    assert "take them over?" not in html
+    alerts.ask(ann.pk, alerts.FIRST_SYNCHRONIZATION, "much", direction=alerts.ITEMS)
+    html = press(owner, ann, "answer", question="linked_elsewhere", answer="yes").text
+    assert "Take over" not in html
+    progress.refresh_from_db()
+    assert (progress.elsewhere, progress.first) == ("wanted", "new")
+    assert not Alert.objects.filter(ended_at=None).exists()
+
+
 def test_a_declined_synchronization_is_looked_at_anew(owner, ann):
     items.progress(ann, first=ItemProgress.First.DECLINED)
     assert "Look anew" in page(owner, ann)
@@ -280,6 +357,9 @@ def test_a_declined_synchronization_is_looked_at_anew(owner, ann):
     ("answer", {"question": "why", "answer": "yes"}),
     ("undo", {"visit": "x"}),
     ("reverse", {"conflict": ""}),
+    ("decide", {"item": "1"}),
+    ("decide", {"item": "x", "record": ""}),
+    ("decide", {"item": "1", "record": "x"}),
 ])  # fmt: skip
 def test_what_no_button_sends_is_refused(owner, ann, action, given):
     assert press(owner, ann, action, **given).status_code == 400

@@ -193,4 +193,5 @@ def test_a_plan_is_json_of_numbers() -> None:
         "links": 2,
         "skips": 0,
         "invitations": 3,
+        "linked_elsewhere": 0,
     }

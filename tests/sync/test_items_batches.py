@@ -81,8 +81,8 @@ def _make_contacts(ann: Person, count: int) -> None:
 
 
 def _track_contacts(ann: Person, count: int) -> None:
-    for number in range(count):
-        name = {"first": "Kim", "middle": "", "last": f"Karst {number}"}
+    for number in range(count):  # like nobody else's: they would be asked about
+        name = {"first": "Kim", "middle": ann.user.email, "last": f"Karst {number}"}
         ann.outlook.add(ItemKind.CONTACT, full_name=name, categories=(TRACKED,))
 
 

@@ -25,6 +25,19 @@ QUESTIONS = {
             "categories, and have it looked at anew."
         ),
     ),
+    "items.linked_elsewhere": Entry(
+        meaning=_(
+            "Items of this mailbox are, or were, kept in step by another organisation: take them "
+            "over?"
+        ),
+        cause=_("They bear its mark. Until somebody decides, they are left as they are."),
+        remedy=_(
+            "Answer yes when the other organisation no longer keeps them in step, or is not to any "
+            "more: they are then joined with records that they are, or become records where they "
+            "are tracked. Answer no to leave them alone."
+        ),
+        reference="A32",
+    ),
     "items.mass_deletion": Entry(
         meaning=_("Many records or items would be deleted at once: delete them?"),
         cause=_(
@@ -46,6 +59,19 @@ QUESTIONS = {
             "mailbox only."
         ),
         reference="A30",
+    ),
+    "items.duplicate_contact": Entry(
+        meaning=_(
+            "Tracked contacts are like contacts that the CRM has: make new records of them all the "
+            "same?"
+        ),
+        cause=_("They have an email address or a full name in common."),
+        remedy=_(
+            "Answer yes to make a new record of each, or no to join each with the record that it "
+            "is like. Where several are like it, choose one on the page of the mailbox's items, or "
+            "with “syncservice items answer”."
+        ),
+        reference="A31",
     ),
 }
 

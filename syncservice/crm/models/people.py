@@ -147,6 +147,14 @@ def _area(name: Any) -> "models.CharField[str, str]":
     return models.CharField(name, max_length=100, blank=True)
 
 
+class FoldedName(models.Func):
+    """A name without case, accents and blanks that are too many, as `domain.likeness` folds it."""
+
+    function = "crm_folded_name"  # of the first, the middle and the last name
+    arity = 3
+    output_field = models.TextField()
+
+
 class Contact(PersonalName, EmailEnabled):
     """A person, perhaps of an account; with what Exchange's contacts have as well (3F)."""
 
@@ -208,7 +216,12 @@ class Contact(PersonalName, EmailEnabled):
     class Meta:
         verbose_name = _("contact")
         verbose_name_plural = _("contacts")
-        indexes = indexes_of_addresses("contacts")
+        indexes = [
+            *indexes_of_addresses("contacts"),
+            models.Index(
+                FoldedName("first_name", "middle_name", "last_name"), name="contacts_by_name"
+            ),
+        ]
 
 
 class Lead(PersonalName, EmailEnabled):

@@ -38,6 +38,7 @@ class ItemLink(models.Model):
     class Question(models.TextChoices):
         SCHEDULING_CONFLICT = "scheduling_conflict", _("it overlaps another appointment")
         MASS_DELETION = "mass_deletion", _("it would be deleted with many others")
+        DUPLICATE_CONTACT = "duplicate_contact", _("the CRM has contacts that are like it")
 
     mailbox = models.ForeignKey(
         Mailbox, models.CASCADE, related_name="item_links", db_index=False
@@ -75,6 +76,10 @@ class ItemLink(models.Model):
     subject = models.TextField(blank=True)  # for its owner's eyes only; '': not known
     question = models.CharField(max_length=30, choices=Question, blank=True)  # '': none
     answer = models.BooleanField(null=True)  # null: not answered
+    #: Of DUPLICATE_CONTACT: {"key", "likeness"} of the records that it may be, the likeliest first;
+    #: `answer` False says that it is the chosen one.
+    candidates = models.JSONField(default=list)
+    chosen = models.UUIDField(null=True)  # null: none of them was chosen
     linked_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
@@ -123,6 +128,14 @@ class ItemProgress(models.Model):
         DECLINED = "declined", _("declined")
         DONE = "done", _("begun")
 
+    class Elsewhere(models.TextChoices):
+        """What becomes of items that another organisation has, or had, in step (F214)."""
+
+        UNDECIDED = "undecided", _("left alone until somebody decides")
+        LEFT = "left", _("left alone")
+        WANTED = "wanted", _("to be taken over")
+        TAKEN = "taken", _("taken over")
+
     mailbox = models.ForeignKey(
         Mailbox, models.CASCADE, related_name="item_progress", db_index=False
     )
@@ -131,6 +144,7 @@ class ItemProgress(models.Model):
     #: What the first synchronization would do: numbers by what it is, and why it asks.
     plan = models.JSONField(default=dict)
     planned_at = models.DateTimeField(null=True)
+    elsewhere = models.CharField(max_length=10, choices=Elsewhere, default=Elsewhere.UNDECIDED)
     answered_by = models.CharField(max_length=150, blank=True)  # '': nobody was asked
     #: In the CRM's changes, as `crm.changes` says it; '': everything has to be compared.
     position = models.TextField(blank=True)

@@ -190,6 +190,10 @@ class Organisation(models.Model):
         _("ask before an appointment is tracked that overlaps another"),
         default=True,  # 3H
     )
+    checks_duplicate_contacts = models.BooleanField(
+        _("ask before a contact is tracked that is like one of the CRM"),
+        default=True,  # F213
+    )
     asks_above_creations = models.PositiveIntegerField(
         _("ask before more than this are created at once"), default=500
     )

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from syncservice.crm.models import User
+from syncservice.domain import record_keys
 from syncservice.domain.item_values import ItemKind, Values
 from syncservice.mailboxes.models import ItemLink, Mailbox, Organisation
 from syncservice.mailboxes.schedule import Claim
@@ -71,6 +72,8 @@ class Book:
     kind: ItemKind
     records: Records
     category: str  # '': the organisation tracks by none
+    #: Somebody decided that what another organisation had in step in this mailbox is ours (F214).
+    takes_over: bool = False
 
     @property
     def links(self) -> Any:
@@ -78,17 +81,19 @@ class Book:
 
     def record_key(self, key: UUID) -> str:
         """What an item bears of its record; whose, too, for a mailbox may have seen others."""
-        return f"{self.organisation.identity}/{key}"
+        return record_keys.record_key(self.organisation.identity, key)
 
     def key_of(self, record_key: str) -> UUID | None:
         """Read what an item bears; None: nothing, or another organisation's."""
-        identity, _, key = record_key.partition("/")
-        if identity != str(self.organisation.identity):
-            return None
-        try:
-            return UUID(key)
-        except ValueError:
-            return None
+        return record_keys.key_of(record_key, self.organisation.identity)
+
+    def is_anothers(self, record_key: str) -> bool:
+        """Whether an item is another organisation's, as far as its key tells."""
+        return record_keys.is_anothers(record_key, self.organisation.identity)
+
+    def leaves_alone(self, record_key: str) -> bool:
+        """Whether an item is another organisation's, and nobody said that we take it over."""
+        return not self.takes_over and self.is_anothers(record_key)
 
     def is_tracked(self, categories: Sequence[str]) -> bool:
         """Whether an item has our category; a renamed one, also by the name that it began with."""

@@ -35,12 +35,14 @@ from syncservice.servers.gateway import (
 )
 from syncservice.sync.items import files
 from syncservice.sync.items.book import Book
+from syncservice.sync.items.duplicates import before_record
 from syncservice.sync.items.leaving import Leaving, unlinked
 from syncservice.sync.items.meetings import Meetings, has_attendees
 from syncservice.sync.items.sight import Answer, Sight, look_at
 from syncservice.sync.items.steps import Step
 
 State = ItemLink.State
+_CONFLICT = ItemLink.Question.SCHEDULING_CONFLICT
 
 
 def decide(book: Book, gateway: Activities, links: Sequence[ItemLink], now: datetime) -> list[Step]:
@@ -98,6 +100,8 @@ class Decider:
 
     def _wanted(self, link: ItemLink, item: Item) -> Step:
         """A tracked item becomes a record, or turns out to be one already."""
+        if self._book.leaves_alone(item.record_key):
+            return Step(link=link, drops_link=True)  # another organisation was quicker
         if reason := self._refusal(link, item):
             return Step(link=link, then=_refused(reason))
         known = self._sight.meetings.get(item.uid)
@@ -106,8 +110,9 @@ class Decider:
         if known is not None:
             return Step(link=link, then={"key": known, "state": State.LINKED, "due_at": Now()})
         if not link.question and item.item_id in self._sight.overlapping:
-            question = ItemLink.Question.SCHEDULING_CONFLICT
-            return Step(link=link, then={"question": question, "due_at": None})
+            return Step(link=link, then={"question": _CONFLICT, "due_at": None})
+        if (first := before_record(self._sight.alike, link, item)) is not None:
+            return first
         step = Step(
             link=link,
             item=item,
@@ -126,7 +131,8 @@ class Decider:
             return item.unsupported or "cancelled"
         if not item.is_organizer and not self._book.organisation.tracks_from_non_organizer:
             return "not_organizer"
-        return "scheduling_conflict" if link.question and link.answer is False else ""
+        is_declined = link.question == _CONFLICT and link.answer is False
+        return "scheduling_conflict" if is_declined else ""
 
     def _as_record(self, item: Item) -> Values:
         """Return the values of a new record; its organizer is the owner, whatever he is called.

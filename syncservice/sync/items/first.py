@@ -23,9 +23,10 @@ from syncservice.domain.meeting import Invitations
 from syncservice.mailboxes.models import ItemLink, ItemProgress
 from syncservice.mailboxes.schedule import fenced
 from syncservice.servers.gateway import Activities, ListedItem
-from syncservice.sync.items import links
+from syncservice.sync.items import elsewhere, links
 from syncservice.sync.items.book import Book
 from syncservice.sync.items.deciding import decide
+from syncservice.sync.items.elsewhere import Elsewhere
 from syncservice.sync.items.noticing import move_cursor
 
 First = ItemProgress.First
@@ -49,6 +50,7 @@ class Survey:
     creations: list[UUID] = field(default_factory=list)  # records that become items
     selected: set[UUID] = field(default_factory=set)
     formers: int = 0  # items that are records of the mailbox's former owner
+    elsewhere: Elsewhere = field(default_factory=Elsewhere)
     counts: FirstSync = field(default_factory=FirstSync)
 
 
@@ -60,11 +62,13 @@ def begin(book: Book, gateway: Activities, progress: ItemProgress, now: datetime
     reason = ""
     if progress.first == First.NEW:
         most = book.organisation.asks_above_creations
-        reasons = [_about_formers(survey), guard.first_synchronization(survey.counts, most=most)]
+        reasons = [_about_formers(survey), survey.elsewhere.reason]
+        reasons += [guard.first_synchronization(survey.counts, most=most)]
         reason = "; ".join(filter(None, reasons))
     plan = survey.counts.as_plan() | {"reason": reason}
     with fenced(book.claim):
         rows = ItemProgress.objects.filter(pk=progress.pk)
+        elsewhere.tell(book, progress, survey.elsewhere)
         if reason:
             rows.update(first=First.ASKING, plan=plan, planned_at=Now())
             asking = ItemProgress.objects.filter(mailbox=book.mailbox.pk, first=First.ASKING)
@@ -84,24 +88,19 @@ def begin(book: Book, gateway: Activities, progress: ItemProgress, now: datetime
 def look(book: Book, gateway: Activities, now: datetime) -> Survey:
     """Look at both sides, or raise FaultError; nothing is written anywhere."""
     survey = Survey(changes.current_position(), book.records.filters_digest(book.user))
-    listed: dict[str, ListedItem] = {}
-    while True:
-        page = gateway.changes(book.kind, survey.cursor, _MOST)
-        listed |= {item.item_id: item for item in page.items}
-        for item_id in page.removed:
-            listed.pop(item_id, None)
-        survey.cursor = page.cursor
-        if page.is_last:
-            break
-    survey.items = list(listed.values())
+    survey.items, survey.cursor = listed(book, gateway)
     known = set(book.links.exclude(item_id="").values_list("item_id", flat=True))
-    items = [item for item in survey.items if item.item_id not in known]
+    unknown = [item for item in survey.items if item.item_id not in known]
+    items = [item for item in unknown if not book.leaves_alone(item.record_key)]
     survey.selected = book.records.keys_selected(book.user)
     linked = set(book.links.values_list("key", flat=True))
     ours = {key for item in items if (key := book.key_of(item.record_key)) is not None}
-    records = list(_hints(book, (survey.selected | ours) - linked))
-    survey.pairs = match([_hint(book, item) for item in items], records)
+    records = list(hints_of(book, (survey.selected | ours) - linked))
+    survey.pairs = match([hint_of(book, item) for item in items], records)
     paired = set(survey.pairs.values())
+    theirs = [hint_of(book, item) for item in unknown if book.leaves_alone(item.record_key)]
+    mine = [one for one in records if one.name in survey.selected - paired]
+    survey.elsewhere = Elsewhere(len(theirs), len(match(theirs, mine)))
     survey.wanted = [
         item
         for item in items
@@ -111,6 +110,20 @@ def look(book: Book, gateway: Activities, now: datetime) -> Survey:
     survey.formers = _formers(book, survey)
     survey.counts = _counted(book, gateway, survey, len(items), now)
     return survey
+
+
+def listed(book: Book, gateway: Activities) -> tuple[list[ListedItem], str]:
+    """List all items of the kind; return them and the cursor behind them, or raise FaultError."""
+    found: dict[str, ListedItem] = {}
+    cursor = ""
+    while True:
+        page = gateway.changes(book.kind, cursor, _MOST)
+        found |= {item.item_id: item for item in page.items}
+        for item_id in page.removed:
+            found.pop(item_id, None)
+        cursor = page.cursor
+        if page.is_last:
+            return list(found.values()), cursor
 
 
 def _formers(book: Book, survey: Survey) -> int:
@@ -130,7 +143,7 @@ def _about_formers(survey: Survey) -> str:
     )
 
 
-def _hint(book: Book, item: ListedItem) -> Hint[str]:
+def hint_of(book: Book, item: ListedItem) -> Hint[str]:
     key = book.key_of(item.record_key)
     return Hint(
         name=item.item_id,
@@ -148,7 +161,7 @@ def _runs(keys: Iterable[UUID]) -> Iterator[list[UUID]]:
         yield ordered[place : place + _AT_ONCE]
 
 
-def _hints(book: Book, keys: set[UUID]) -> Iterator[Hint[UUID]]:
+def hints_of(book: Book, keys: set[UUID]) -> Iterator[Hint[UUID]]:
     """Say of each record what tells it from others."""
     for some in _runs(keys):
         for key, record in book.records.load(some).items():
@@ -188,15 +201,16 @@ def _counted(
         links=len(survey.pairs),
         skips=counts["skip"] + items - len(survey.pairs) - len(survey.wanted),
         invitations=counts["invitations"],
+        linked_elsewhere=survey.elsewhere.items,
     )
 
 
 def _link(book: Book, survey: Survey) -> None:
     """Make all of it work to be done; to be called `fenced`."""
-    listed = {item.item_id: item for item in survey.items}
+    by_id = {item.item_id: item for item in survey.items}
     found = [links.creation(book, key) for key in survey.creations]
     found += [
-        links.of_item(book, listed[item_id], key, State.LINKED, by_filter=key in survey.selected)
+        links.of_item(book, by_id[item_id], key, State.LINKED, by_filter=key in survey.selected)
         for item_id, key in survey.pairs.items()
     ]
     found += [

@@ -44,12 +44,15 @@ def of_item(
 
 
 def keep_sights(book: Book, items: Iterable[ListedItem]) -> None:
-    """Keep the UIDs of appointments that are no record's; of those known, what they are now."""
+    """Keep the UIDs of appointments that are no record's; of those known, what they are now.
+
+    Another organisation's are none that a record may wait for.
+    """
     SeenAppointment.objects.bulk_create(
         [
             SeenAppointment(mailbox_id=book.mailbox.pk, item_id=item.item_id, uid=item.uid)
             for item in items
-            if item.uid
+            if item.uid and not book.leaves_alone(item.record_key)
         ],
         update_conflicts=True,
         unique_fields=["mailbox", "item_id"],

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
+from syncservice.alerts import alerts
 from syncservice.crm.models import Appointment
 from syncservice.domain.item_values import ItemKind
 from syncservice.mailboxes.models import (
@@ -46,7 +47,11 @@ def notice_items(book: Book, gateway: Activities, page: ItemPage) -> None:
             item_id__in=[*(item.item_id for item in page.items), *page.removed]
         )
     }
-    strangers = [item for item in page.items if item.item_id not in known]
+    strangers = [
+        item
+        for item in page.items
+        if item.item_id not in known and not book.leaves_alone(item.record_key)
+    ]
     kin = _kin(book, strangers)
     moved = _moved(book, gateway, page, kin)
     parted = [link.key for link in known.values() if link.state == State.UNLINKED]
@@ -63,6 +68,8 @@ def notice_items(book: Book, gateway: Activities, page: ItemPage) -> None:
         found = [_notice_stranger(book, item, kin.get(item.item_id), moved) for item in strangers]
         ItemLink.objects.bulk_create(filter(None, found))
         _notice_removed(book.links.filter(item_id__in=page.removed))
+        if any(known[one].question for one in page.removed if one in known):
+            alerts.tell_of_duplicates(book.mailbox.pk)
         if page.is_last:
             unlisted = book.links.filter(is_unlisted=True)
             unlisted.update(is_unlisted=False, seen_key="", due_at=Now(), attempts=0)
@@ -102,6 +109,8 @@ def _news_of(
         fields["has_category"] = is_tracked
     if link.state == State.LINKED and link.has_category and book.category and not is_tracked:
         fields |= {"state": State.UNLINKED, "due_at": None, "by_filter": False}
+    elif book.leaves_alone(item.record_key) and link.state in (State.UNLINKED, State.DELETED):
+        pass  # another organisation tracks what we no longer do
     elif link.state == State.UNLINKED and is_tracked and not link.has_category:
         state = State.LINKED if link.key in existing else State.WANTED
         fields |= {"state": state, "seen_key": "", "due_at": Now(), "is_marked": False}
@@ -212,5 +221,6 @@ def _note_sights(book: Book, page: ItemPage) -> None:
     ids = [item.item_id for item in page.items]
     linked = set(book.links.filter(item_id__in=ids).values_list("item_id", flat=True))
     sights = SeenAppointment.objects.filter(mailbox=book.mailbox.pk)
-    sights.filter(item_id__in=[*linked, *page.removed]).delete()
+    theirs = [item.item_id for item in page.items if book.leaves_alone(item.record_key)]
+    sights.filter(item_id__in=[*linked, *page.removed, *theirs]).delete()
     keep_sights(book, (item for item in page.items if item.item_id not in linked))

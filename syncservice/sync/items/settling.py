@@ -11,14 +11,14 @@ from datetime import datetime, timedelta
 from django.db import DataError, IntegrityError, transaction
 from django.db.models.functions import Now
 
-from syncservice.alerts import alerts
 from syncservice.domain.faults import Fault, FaultError, Nature, Provenance, Scope
 from syncservice.mailboxes.models import ItemLink, JournalEntry
 from syncservice.mailboxes.schedule import ClaimLost, fenced, note_progress
 from syncservice.servers.gateway import Activities, Gone, NotWritten, Written
-from syncservice.sync.items import files, keeping
+from syncservice.sync.items import asking, files, keeping
 from syncservice.sync.items.book import Book
 from syncservice.sync.items.deciding import decide
+from syncservice.sync.items.duplicates import free_keys
 from syncservice.sync.items.link_writing import settle_links
 from syncservice.sync.items.overtaken import take_back
 from syncservice.sync.items.steps import Step
@@ -151,13 +151,11 @@ def _write_together(book: Book, steps: Sequence[Step]) -> int:
     )
     settled = [step for step in steps if not step.writes_item and not step.drops_link]
     keeping.keep_conflicts(settled)
+    free_keys(book, settled)
     settle_links(book, [(step.link, keeping.agreed(book, step) | step.then) for step in settled])
     settle_links(book, [(step.link, step.then) for step in steps if step.writes_item])
     _drop(book, [step for step in steps if step.drops_link and not step.writes_item])
-    for step in steps:
-        if step.then.get("question"):
-            text = step.link.subject
-            alerts.ask(book.mailbox.pk, alerts.SCHEDULING_CONFLICT, text, direction=alerts.ITEMS)
+    asking.ask(book, steps)
     return len(creating) + len(changing)
 
 

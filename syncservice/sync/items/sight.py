@@ -14,6 +14,7 @@ from syncservice.domain.item_values import ItemKind, Values, organizer_of
 from syncservice.mailboxes.models import ItemLink, ItemProgress, Lane, Mailbox, SeenAppointment
 from syncservice.servers.gateway import Activities, Gone, Item, ListedItem, NotRead
 from syncservice.sync.items.book import Book
+from syncservice.sync.items.duplicates import Alike, look
 from syncservice.sync.items.overlaps import overlapping
 
 State = ItemLink.State
@@ -35,6 +36,7 @@ class Sight:
     linked_meetings: frozenset[UUID] = frozenset()  # of `meetings`: the mailbox has them already
     overlapping: frozenset[str] = frozenset()  # items that nobody should track unasked
     in_step: frozenset[str] = frozenset()  # organizers whose own mailbox invites
+    alike: Alike = field(default_factory=Alike)  # of contacts: records that they may be
 
 
 def look_at(book: Book, gateway: Activities, links: Sequence[ItemLink]) -> Sight:
@@ -43,13 +45,15 @@ def look_at(book: Book, gateway: Activities, links: Sequence[ItemLink]) -> Sight
     values = {key: book.records.values(one, book.user) for key, one in records.items()}
     made = _made_before(book, gateway, links)
     answers = _read(book, gateway, links)
-    if book.kind is not ItemKind.APPOINTMENT:
-        return Sight(records=records, values=values, answers=answers, made=made)
-    wanted = [
-        answer
+    becoming = [
+        (link, answer)
         for link in links
         if link.state == State.WANTED and isinstance(answer := answers.get(link.item_id), Item)
     ]
+    if book.kind is not ItemKind.APPOINTMENT:
+        alike = look(book, becoming)
+        return Sight(records=records, values=values, answers=answers, made=made, alike=alike)
+    wanted = [item for _, item in becoming]
     uids = {item.uid for item in wanted} - {""}
     known = Appointment.objects.filter(uid__in=uids).values_list("uid", "pk") if uids else ()
     meetings = dict(known)

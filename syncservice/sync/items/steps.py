@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from syncservice.domain.faults import Fault
 from syncservice.domain.item_values import Value, Values
@@ -37,6 +38,7 @@ class Step:
     conflicts: tuple[Conflict, ...] = ()
     #: The link goes, with the record's writing or the item's.
     drops_link: bool = False
+    takes_key: UUID | None = None  # of a record that had another item in this mailbox; None: none
     uid: str = ""  # of the meeting, which the record does not know yet; '': nothing new
     #: What Exchange makes of it is read next: the UID that attendees' copies are found by, or
     #: whether occurrences came back.

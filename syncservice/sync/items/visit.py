@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from syncservice.domain.faults import FaultError, Nature
 from syncservice.mailboxes.models import ItemProgress
 from syncservice.servers.gateway import Activities
-from syncservice.sync.items import first, guarding, journal
+from syncservice.sync.items import first, guarding, journal, taking_over
 from syncservice.sync.items.book import Book
 from syncservice.sync.items.noticing import (
     cursor_of,
@@ -18,6 +19,7 @@ from syncservice.sync.items.noticing_records import notice_records
 from syncservice.sync.items.settling import due_ids, settle, still_due
 from syncservice.sync.visit import Budget, Outcome
 
+Elsewhere = ItemProgress.Elsewhere
 #: Links of one batch: so many items are read, and written, at once.
 SETTLED_AT_ONCE = 50
 #: Due links that are looked for at once: after a first look all are due, and are put in order.
@@ -84,6 +86,10 @@ def _visit_kind(
 ) -> bool:
     """Bring one kind in step; True when some is left."""
     progress, _ = ItemProgress.objects.get_or_create(mailbox_id=book.mailbox.pk, kind=book.kind)
+    book = replace(book, takes_over=progress.elsewhere in (Elsewhere.WANTED, Elsewhere.TAKEN))
+    is_taking_over = progress.elsewhere == Elsewhere.WANTED and not only_push
+    if is_taking_over and progress.first == ItemProgress.First.DONE:
+        taking_over.take_over(book, gateway, progress)
     has_begun = False
     if progress.first != ItemProgress.First.DONE and not only_push:
         has_begun = first.begin(book, gateway, progress, moment())
