@@ -15,10 +15,10 @@ up: .venv/installed  ## The whole service on this machine
 	@$(BIN)/python -m syncservice up $(ARGS)
 
 test: .venv/installed-dev  ## Every test, on real servers
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
 
 nightly: .venv/installed-dev  ## Every test, and those that take long
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "nightly or not nightly" $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadgroup -m "nightly or not nightly" $(ARGS)
 
 unit: .venv/installed-dev  ## The pure rules alone
 	$(BIN)/python -m pytest tests/domain -q $(ARGS)
