@@ -66,13 +66,13 @@ def main() -> None:
         _print("items_changed", options, changed_on_each_side=changed, **done)
         _print("items_quiet", options, **_quiet())
 
-        _become_another_installation(box)
+        _become_another_installation(control, box)
         adopted = _first(control, box, items)
         assert adopted["items_made"] == adopted["records_made"] == 0
         _print("items_adopted", options, **adopted)
 
-        _become_another_installation(box)
         _empty_crm()
+        _become_another_installation(control, box)
         stored = _first(control, box, items)
         assert stored["records_made"] == items
         ratio = round(stored["per_second"] / peer["read"], 2)
@@ -283,15 +283,17 @@ def _change(url: str, options: argparse.Namespace) -> int:
     return changed
 
 
-def _become_another_installation(box) -> None:
-    """Know nothing of the mailbox, whose items bear the keys of somebody else then."""
+def _become_another_installation(control, box) -> None:
+    """Know nothing of the mailbox, whose items bear the keys of somebody else: take them over."""
     from uuid import uuid4
 
-    from syncservice.mailboxes import schedule
+    from syncservice.mailboxes import item_questions, schedule
     from syncservice.mailboxes.models import Organisation
 
     schedule.begin_anew([box.pk])
     Organisation.objects.update(identity=uuid4())
+    _visits(control, box)
+    item_questions.answer(box.pk, item_questions.Question.LINKED_ELSEWHERE, True, "bench")
 
 
 def _empty_crm() -> None:
