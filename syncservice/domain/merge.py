@@ -148,6 +148,28 @@ def brings_back(exchange: Values, changes: Values) -> bool:
     )
 
 
+def overruled(crm: Values, exchange: Values, told: Values) -> tuple[Conflict, ...]:
+    """Say what the CRM loses where all that Exchange says counts, whoever said it last.
+
+    `told` is what the CRM is told. Who attends and has answered is Exchange's to say anyway, and
+    what each copy has for itself came from an attendee's.
+    """
+    names = told.keys() - {*ROLES, "responses", "show_as", "reminder", FILES}
+    found = []
+    if crm.get(SERIES) is not None and names & {*_SERIES_NAMES}:
+        names -= {*_SERIES_NAMES}
+        lost, kept = ({name: one.get(name) for name in _SERIES_NAMES} for one in (crm, exchange))
+        found.append(Conflict(SERIES, None, lost, kept, Side.EXCHANGE))
+    return (
+        *found,
+        *(
+            Conflict(name, None, crm[name], exchange.get(name), Side.EXCHANGE)
+            for name in sorted(names)
+            if name in crm and crm[name] != _UNSET.get(name)
+        ),
+    )
+
+
 def merge(
     base: Base | None,
     crm: Values,

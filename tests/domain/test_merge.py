@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from syncservice.domain.field_map import Direction, FieldSettings, RecordType, directions
-from syncservice.domain.item_values import DELETED, VALUES, ItemKind
+from syncservice.domain.item_values import DELETED, VALUES, ItemKind, Values
 from syncservice.domain.merge import (
     Base,
     Conflict,
@@ -15,7 +15,9 @@ from syncservice.domain.merge import (
     Precedence,
     Side,
     applied,
+    brings_back,
     merge,
+    overruled,
 )
 
 BOTH, TO_CRM, TO_EXCHANGE = Direction.BOTH, Direction.TO_CRM, Direction.TO_EXCHANGE
@@ -333,6 +335,43 @@ def test_time_alone_is_one_value() -> None:
     base = {"time": NINE, "recurrence": None}
     found = merge(Base(base, base), base, {**base, "time": TEN}, WAYS, CRM_WINS)
     assert found.to_crm == {"time": TEN}
+
+
+# What Exchange alone decides
+
+
+def test_what_the_crm_said_is_lost_where_exchange_counts_in_all() -> None:
+    crm = {
+        "subject": "A",
+        "location": "",
+        "responses": {"a": "none"},
+        "required": [{"address": "a"}],
+    }
+    exchange = {"subject": "", "location": "Hall", "responses": {}, "required": []}
+    assert overruled(crm, exchange, exchange) == (
+        Conflict("subject", None, "A", "", Side.EXCHANGE),
+    )
+    assert overruled(crm, exchange, {"location": "Hall"}) == ()
+
+
+def test_of_a_series_the_time_and_the_pattern_are_lost_together() -> None:
+    crm, exchange = {**SERIES}, {**SERIES, "time": TEN}
+    (lost,) = overruled(crm, exchange, {"time": TEN})
+    parts = ({name: one[name] for name in ("time", "recurrence")} for one in (crm, exchange))
+    assert lost == Conflict("recurrence", None, *parts, Side.EXCHANGE)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({EIGHTH: None}, True),
+        ({EIGHTH: {"location": "Ulm"}}, True),
+        ({EIGHTH: DELETED}, False),
+        ({FIFTEENTH: None, "subject": "x"}, False),
+    ],
+)
+def test_a_deleted_occurrence_is_brought_back(changes: Values, expected: bool) -> None:
+    assert brings_back({**SERIES, EIGHTH: DELETED}, changes) is expected
 
 
 # What is kept

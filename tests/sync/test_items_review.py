@@ -539,6 +539,25 @@ def test_the_former_organizer_is_told_when_his_meeting_is_no_more_his(ann, bob):
     assert len(ann.items(APPOINTMENT)) == 1
 
 
+def test_what_the_crm_said_of_a_meeting_before_its_organizer_was_linked_is_kept(ann, bob):
+    directions.disable([bob.mailbox.pk], [Direction.Kind.ACT], "tests")
+    schedule.plan([bob.mailbox.pk])
+    meeting = {"subject": "Plans", "time": time_of(SOON), "organizer": who(bob.user.email)}
+    bob.outlook.add(APPOINTMENT, required=[who(ann.user.email)], body="Agenda", **meeting)
+    (item,) = ann.items(APPOINTMENT)
+    ann.outlook.edit(item.item_id, invites=False)
+    item.categories = (TRACKED,)
+    ann.visit()
+    Appointment.objects.update(location="Hall", description="")
+    directions.enable([bob.mailbox.pk], [Direction.Kind.ACT], "tests")
+    schedule.plan([bob.mailbox.pk])
+    bob.visit()
+    record = Appointment.objects.get()
+    assert (record.location, record.description) == ("", "Agenda")  # the organizer's counts (3K)
+    conflict = ItemConflict.objects.get()
+    assert (conflict.name, conflict.crm, conflict.exchange) == ("location", "Hall", "")
+
+
 def test_an_appointment_without_attendees_comes_to_who_gets_it(ann, bob):
     record = appointment(ann)
     ann.visit()

@@ -22,6 +22,7 @@ from syncservice.domain.merge import (
     applied,
     brings_back,
     merge,
+    overruled,
 )
 from syncservice.mailboxes.models import FieldSetting, ItemLink
 from syncservice.servers.gateway import (
@@ -58,6 +59,7 @@ class _Pair:
     record: Any
     item: Item | None  # None: it has no news
     base: Base | None  # None: they never agreed
+    is_called_already: bool  # in Outlook, whose copy counts in all: what it says is news
     crm: Values
     exchange: Values
     facts: Meeting | None  # None: it is no appointment
@@ -251,11 +253,11 @@ class Decider:
             exchange = self._meetings.own_answer(facts, values, item)
             if has_attendees(exchange):
                 facts = replace(facts, has_attendees=True)
-        if base is None and item is not None and _is_called_already(item, facts):
-            # All that Exchange says is news; files that it doesn't speak of are none.
+        is_called = base is None and item is not None and _is_called_already(item, facts)
+        if is_called:  # files that it doesn't speak of are none
             known = {name: value for name, value in values.items() if name != FILES}
             base = Base(known, known)
-        return _Pair(record, item, base, values, exchange, facts, is_organizers)
+        return _Pair(record, item, base, is_called, values, exchange, facts, is_organizers)
 
     def _handed_over(self, link: ItemLink, pair: _Pair) -> Step:
         """Say that Exchange keeps the meeting with its former organizer, who may have to let go."""
@@ -301,7 +303,9 @@ class Decider:
             item=item,
             change_record=told,
             base=merged.base,
-            conflicts=merged.conflicts,
+            conflicts=merged.conflicts
+            if not pair.is_called_already
+            else overruled(pair.crm, pair.exchange, told),
         )
         if link.deleted_record is not None:
             step.finally_["deleted_record"] = None  # it came back
