@@ -176,16 +176,22 @@ def test_a_meeting_is_not_waited_for_in_their_copy_of_it(ann):
     record = factories.appointment(
         owner=ann.user, uid=item.uid, starts_at=datetime(2031, 3, 2, 8, tzinfo=UTC)
     )
-    record.parties.create(
-        participation=AppointmentParty.Participation.REQUIRED, address=ann.user.email, user=ann.user
-    )
+    role = AppointmentParty.Participation
+    record.parties.create(participation=role.ORGANIZER, address="kim@customer.test")
+    record.parties.create(participation=role.REQUIRED, address=ann.user.email, user=ann.user)
     before = item_of(ann, item_id)
     ann.visit()
+    assert ann.state_of(APPOINTMENT) == First.DONE  # it would not be made once more
     ann.outlook.touch(item)
     ann.visit()
     assert not SeenAppointment.objects.exists()
-    assert not ann.links.filter(item_id=item_id).exists()
+    assert ann.links.get().state == "waiting"
     assert item_of(ann, item_id)[1] == before[1]
+    answer(ann, True)
+    ann.visit()
+    link = ann.links.get()
+    assert (link.state, link.key, link.item_id) == ("linked", record.pk, item_id)
+    assert Appointment.objects.count() == 1
 
 
 def test_what_another_organisation_tracks_since_we_do_not_is_left_to_it(ann):

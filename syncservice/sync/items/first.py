@@ -99,7 +99,8 @@ def look(book: Book, gateway: Activities, now: datetime) -> Survey:
     survey.pairs = match([hint_of(book, item) for item in items], records)
     paired = set(survey.pairs.values())
     theirs = [hint_of(book, item) for item in unknown if book.leaves_alone(item.record_key)]
-    mine = [one for one in records if one.name in survey.selected - paired]
+    # A meeting whose UID is known is never made again.
+    mine = [one for one in records if one.name in survey.selected - paired and not one.uid]
     survey.elsewhere = Elsewhere(len(theirs), len(match(theirs, mine)))
     survey.wanted = [
         item

@@ -7,7 +7,10 @@ links are settled.
 
 from uuid import uuid4
 
+from django.db.models.functions import Now
+
 from syncservice.domain.adoption import match
+from syncservice.domain.item_values import ItemKind
 from syncservice.mailboxes.models import ItemLink, ItemProgress
 from syncservice.mailboxes.schedule import fenced
 from syncservice.servers.gateway import Activities
@@ -46,5 +49,9 @@ def take_over(book: Book, gateway: Activities, progress: ItemProgress) -> None:
     ]
     with fenced(book.claim):
         ItemLink.objects.bulk_create(found, batch_size=1000)
+        if book.kind is ItemKind.APPOINTMENT:  # some may be what a record waits for
+            taken = {link.item_id for link in found}
+            links.keep_sights(book, [one for one in theirs.values() if one.item_id not in taken])
+            book.links.filter(state=State.WAITING).update(due_at=Now(), attempts=0)
         rows = ItemProgress.objects.filter(pk=progress.pk, elsewhere=Elsewhere.WANTED)
         rows.update(elsewhere=Elsewhere.TAKEN)
