@@ -303,9 +303,9 @@ class Decider:
             item=item,
             change_record=told,
             base=merged.base,
-            conflicts=merged.conflicts
-            if not pair.is_called_already
-            else overruled(pair.crm, pair.exchange, told),
+            conflicts=overruled(pair.crm, pair.exchange, told)
+            if pair.is_called_already
+            else merged.conflicts,
         )
         if link.deleted_record is not None:
             step.finally_["deleted_record"] = None  # it came back

@@ -6,7 +6,7 @@ is taken again when other filters select many more records: what is linked goes 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -27,12 +27,10 @@ from syncservice.sync.items import elsewhere, links
 from syncservice.sync.items.book import Book
 from syncservice.sync.items.deciding import decide
 from syncservice.sync.items.elsewhere import Elsewhere
-from syncservice.sync.items.noticing import move_cursor
+from syncservice.sync.items.noticing import MOST_CHANGES, move_cursor
 
 First = ItemProgress.First
 State = ItemLink.State
-#: Exchange lists no more at once.
-_MOST = 512
 #: Records that are looked at together.
 _AT_ONCE = 500
 
@@ -102,15 +100,20 @@ def look(book: Book, gateway: Activities, now: datetime) -> Survey:
     # A meeting whose UID is known is never made again.
     mine = [one for one in records if one.name in survey.selected - paired and not one.uid]
     survey.elsewhere = Elsewhere(len(theirs), len(match(theirs, mine)))
-    survey.wanted = [
-        item
-        for item in items
-        if item.item_id not in survey.pairs and book.is_tracked(item.categories)
-    ]
+    survey.wanted = tracked_beside(book, items, survey.pairs)
     survey.creations = sorted(survey.selected - paired - linked)
     survey.formers = _formers(book, survey)
     survey.counts = _counted(book, gateway, survey, len(items), now)
     return survey
+
+
+def tracked_beside(
+    book: Book, items: Iterable[ListedItem], pairs: Collection[str]
+) -> list[ListedItem]:
+    """Return the items that become records: those tracked that are none yet."""
+    return [
+        item for item in items if item.item_id not in pairs and book.is_tracked(item.categories)
+    ]
 
 
 def listed(book: Book, gateway: Activities) -> tuple[list[ListedItem], str]:
@@ -118,7 +121,7 @@ def listed(book: Book, gateway: Activities) -> tuple[list[ListedItem], str]:
     found: dict[str, ListedItem] = {}
     cursor = ""
     while True:
-        page = gateway.changes(book.kind, cursor, _MOST)
+        page = gateway.changes(book.kind, cursor, MOST_CHANGES)
         found |= {item.item_id: item for item in page.items}
         for item_id in page.removed:
             found.pop(item_id, None)
@@ -208,16 +211,29 @@ def _counted(
 
 def _link(book: Book, survey: Survey) -> None:
     """Make all of it work to be done; to be called `fenced`."""
-    by_id = {item.item_id: item for item in survey.items}
-    found = [links.creation(book, key) for key in survey.creations]
-    found += [
-        links.of_item(book, by_id[item_id], key, State.LINKED, by_filter=key in survey.selected)
-        for item_id, key in survey.pairs.items()
+    creations = [links.creation(book, key) for key in survey.creations]
+    ItemLink.objects.bulk_create(creations, batch_size=1000)
+    link_items(book, survey.items, survey.pairs, survey.wanted, survey.selected)
+
+
+def link_items(
+    book: Book,
+    items: Iterable[ListedItem],
+    pairs: Mapping[str, UUID],
+    wanted: Iterable[ListedItem],
+    selected: Collection[UUID],
+) -> None:
+    """Link items with the records that they are (`pairs`), or that they are to become (`wanted`).
+
+    Of appointments, what the others among `items` are called is kept. To be called `fenced`.
+    """
+    by_id = {item.item_id: item for item in items}
+    found = [
+        links.of_item(book, by_id[item_id], key, State.LINKED, by_filter=key in selected)
+        for item_id, key in pairs.items()
     ]
-    found += [
-        links.of_item(book, item, uuid4(), State.WANTED, by_filter=False) for item in survey.wanted
-    ]
+    found += [links.of_item(book, item, uuid4(), State.WANTED, by_filter=False) for item in wanted]
     ItemLink.objects.bulk_create(found, batch_size=1000)
     if book.kind is ItemKind.APPOINTMENT:
         taken = set(book.links.exclude(item_id="").values_list("item_id", flat=True))
-        links.keep_sights(book, (item for item in survey.items if item.item_id not in taken))
+        links.keep_sights(book, (item for key, item in by_id.items() if key not in taken))

@@ -22,6 +22,8 @@ from syncservice.sync.items.link_writing import write_links
 from syncservice.sync.items.links import keep_sights, of_item
 
 State = ItemLink.State
+#: Exchange lists no more at once.
+MOST_CHANGES = 512
 
 
 def cursor_of(book: Book) -> str:

@@ -11,6 +11,7 @@ from syncservice.servers.gateway import Activities
 from syncservice.sync.items import first, guarding, journal, taking_over
 from syncservice.sync.items.book import Book
 from syncservice.sync.items.noticing import (
+    MOST_CHANGES,
     cursor_of,
     forget_cursor,
     notice_items,
@@ -24,8 +25,6 @@ Elsewhere = ItemProgress.Elsewhere
 SETTLED_AT_ONCE = 50
 #: Due links that are looked for at once: after a first look all are due, and are put in order.
 LOOKED_FOR = 1000
-#: Exchange lists no more at once.
-MOST_CHANGES = 512
 #: A link that is due again and again within one visit waits for the next.
 MOST_TIMES = 5
 
