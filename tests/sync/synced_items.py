@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from syncservice.crm import templates
-from syncservice.crm.models import SyncFilter, User
+from syncservice.crm.models import Appointment, AppointmentParty, Contact, SyncFilter, Task, User
 from syncservice.domain.item_values import ItemKind
 from syncservice.mailboxes import directions, schedule
 from syncservice.mailboxes.models import (
@@ -24,7 +24,7 @@ from syncservice.sync.items.books import books_of
 from syncservice.sync.items.visit import visit_items
 from syncservice.sync.visit import Budget, Outcome
 from tests import factories
-from tests.memory_activities import MemoryActivities, MemoryExchange, MemoryMailbox
+from tests.memory_activities import MemoryActivities, MemoryExchange, MemoryMailbox, What
 
 BUDGET = Budget(
     duration=timedelta(minutes=5),
@@ -36,6 +36,8 @@ BUDGET = Budget(
     message_bytes=10**8,
 )
 TRACKED = "Tracked to CRM"
+SOON = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3)
+Party = AppointmentParty.Participation
 
 
 @dataclass
@@ -120,3 +122,46 @@ def person(exchange: MemoryExchange, address: str, **fields: Any) -> Person:
     directions.enable([box.pk], [Direction.Kind.ACT], "tests")
     schedule.plan([box.pk])
     return Person(user, box, exchange.mailbox(address))
+
+
+# What they have, and how values say it
+
+
+def contact(owner: Person, last_name: str = "Karst", **fields) -> Contact:
+    return Contact.objects.create(first_name="Kim", last_name=last_name, owner=owner.user, **fields)
+
+
+def task(owner: Person, subject: str = "Call Kim", **fields) -> Task:
+    return Task.objects.create(subject=subject, status=2, owner=owner.user, **fields)
+
+
+def appointment(owner: Person, *attendees, subject: str = "Plans", **fields) -> Appointment:
+    fields = {"starts_at": SOON, "ends_at": SOON + timedelta(hours=1), **fields}
+    record = Appointment.objects.create(subject=subject, owner=owner.user, **fields)
+    record.parties.create(participation=Party.ORGANIZER, address=owner.user.email, user=owner.user)
+    for one in attendees:
+        is_person = isinstance(one, Person)
+        record.parties.create(
+            participation=Party.REQUIRED,
+            address=one.user.email if is_person else one,
+            user=one.user if is_person else None,
+        )
+    return record
+
+
+def text(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def time_of(start: datetime) -> dict:
+    end = text(start + timedelta(hours=1))
+    return {"start": text(start), "end": end, "all_day": False, "zone": "UTC"}
+
+
+def who(address: str) -> dict:
+    return {"address": address, "name": ""}
+
+
+def mail(exchange: MemoryExchange) -> list[tuple[What, tuple[str, ...]]]:
+    """Say what was sent by us, not by a person."""
+    return [(one.what, one.recipients) for one in exchange.messages if not one.by_person]

@@ -1,7 +1,5 @@
 """What is settled together: what it costs, and that one that can't be written stops no other."""
 
-from datetime import UTC, datetime
-
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -9,23 +7,12 @@ from django.test.utils import CaptureQueriesContext
 from syncservice.crm.models import Appointment, Contact
 from syncservice.domain.item_values import ItemKind
 from syncservice.mailboxes.models import ItemLink, JournalEntry
-from tests.memory_activities import MemoryExchange
 from tests.sync.synced_items import TRACKED, Person, person
 
 pytestmark = pytest.mark.django_db
 APPOINTMENT = ItemKind.APPOINTMENT
 Action, State = JournalEntry.Action, ItemLink.State
 FEW, MANY = 3, 40  # both less than a batch
-
-
-@pytest.fixture
-def exchange() -> MemoryExchange:
-    return MemoryExchange(now=datetime.now(UTC))
-
-
-@pytest.fixture
-def ann(exchange) -> Person:
-    return person(exchange, "ann@example.test")
 
 
 def time_of(day: int, *, ends_first: bool = False) -> dict:

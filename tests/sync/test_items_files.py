@@ -1,7 +1,7 @@
 """Visits of appointments with files: what travels beside the values (F191)."""
 
 import hashlib
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -22,10 +22,9 @@ from syncservice.sync.items.books import books_of
 from tests import factories
 from tests.memory_activities import MemoryExchange, When
 from tests.memory_gateway import Killed
-from tests.sync.synced_items import TRACKED, Person, person
+from tests.sync.synced_items import SOON, TRACKED, Person, person
 
 pytestmark = pytest.mark.django_db
-SOON = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3)
 TIME = {
     "start": SOON.strftime("%Y-%m-%dT%H:%M:%SZ"),
     "end": (SOON + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ"),

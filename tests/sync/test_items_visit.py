@@ -20,59 +20,25 @@ from syncservice.mailboxes.models import (
     JournalEntry,
     Organisation,
 )
-from tests.memory_activities import MemoryExchange
 from tests.memory_gateway import fault
-from tests.sync.synced_items import TRACKED, Person, person
+from tests.sync.synced_items import (
+    SOON,
+    TRACKED,
+    Person,
+    appointment,
+    contact,
+    task,
+    time_of,
+)
 
 pytestmark = pytest.mark.django_db
 State, First = ItemLink.State, ItemProgress.First
 CONTACT, APPOINTMENT, TASK = ItemKind.CONTACT, ItemKind.APPOINTMENT, ItemKind.TASK
 Party = AppointmentParty.Participation
-SOON = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3)
-
-
-@pytest.fixture
-def exchange() -> MemoryExchange:
-    return MemoryExchange(now=datetime.now(UTC))
-
-
-@pytest.fixture
-def ann(exchange) -> Person:
-    return person(exchange, "ann@example.test")
-
-
-@pytest.fixture
-def bob(exchange) -> Person:
-    return person(exchange, "bob@example.test")
 
 
 def name(first: str, last: str) -> dict:
     return {"first": first, "middle": "", "last": last}
-
-
-def contact(owner: Person, last_name: str = "Karst", **fields) -> Contact:
-    return Contact.objects.create(first_name="Kim", last_name=last_name, owner=owner.user, **fields)
-
-
-def task(owner: Person, subject: str = "Call Kim", **fields) -> Task:
-    return Task.objects.create(subject=subject, status=2, owner=owner.user, **fields)
-
-
-def appointment(owner: Person, *attendees: str, subject: str = "Plans", **fields) -> Appointment:
-    fields = {"starts_at": SOON, "ends_at": SOON + timedelta(hours=1), **fields}
-    record = Appointment.objects.create(subject=subject, owner=owner.user, **fields)
-    record.parties.create(participation=Party.ORGANIZER, address=owner.user.email, user=owner.user)
-    for address in attendees:
-        record.parties.create(participation=Party.REQUIRED, address=address)
-    return record
-
-
-def time_of(start: datetime) -> dict:
-    def text(moment: datetime) -> str:
-        return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-    end = text(start + timedelta(hours=1))
-    return {"start": text(start), "end": end, "all_day": False, "zone": "UTC"}
 
 
 # Both ways
