@@ -16,7 +16,7 @@ from syncservice.servers.gateway import SENT_ITEMS
 from syncservice.sync.organising import NAMES
 from tests import factories
 from tests.memory_gateway import MemoryIncoming, MemoryServer, mime
-from tests.sync.test_promotion import (
+from tests.sync.received_mail import (
     ALL,
     FROM_PEOPLE,
     FROM_RECORDS,
