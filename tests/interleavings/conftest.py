@@ -1,6 +1,7 @@
 """A stage on the test's database and Redis, with short leases."""
 
 import os
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -9,6 +10,7 @@ import pytest
 from django.db import connection
 
 from syncservice.servers.slots import Slots
+from syncservice.simulator.exchange import ExchangeSimulator
 from tests.interleavings.stage import Stage
 
 LEASE = timedelta(seconds=0.5)
@@ -41,3 +43,10 @@ def stages(django_db_setup, tmp_path_factory):
 def stage(stages, transactional_db, redis_client):
     Slots(redis_client, LEASE, LEASE).take({"any": 1}, "tests")  # Redis knows the script from here
     return stages
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[ExchangeSimulator]:
+    with ExchangeSimulator() as running:
+        running.control.create_service_account("svc", "pw")
+        yield running

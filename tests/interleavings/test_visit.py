@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 import pytest
 from django.db import transaction
-from django.db.models.functions import Now
 
 from syncservice.alerts.models import Alert, ItemFailure
 from syncservice.crm.models import ActivityParty, Attachment, Email, Queue, QueueItem
@@ -17,6 +16,7 @@ from syncservice.mailboxes import administration, directions, schedule
 from syncservice.mailboxes.models import (
     Direction,
     FolderCursor,
+    Lane,
     Mailbox,
     RemoteItem,
     Schedule,
@@ -25,9 +25,8 @@ from syncservice.mailboxes.models import (
 )
 from syncservice.simulator.exchange import ExchangeSimulator, Fault
 from tests import factories
-from tests.cluster.processes import wait_until
-from tests.interleavings.conftest import LEASE
 from tests.interleavings.stage import END, Stage
+from tests.interleavings.visits import claim, numbered, visit
 from tests.memory_gateway import mime
 
 #: A page of three messages in two batches, and one that ends with a message too large.
@@ -76,13 +75,6 @@ VISIT = [
     *("update mailboxes_schedule", "insert mailboxes_visitstatistics", "commit"),  # the outcome
     END,
 ]
-
-
-@pytest.fixture(scope="module")
-def simulator():
-    with ExchangeSimulator() as running:
-        running.control.create_service_account("svc", "pw")
-        yield running
 
 
 @pytest.fixture
@@ -139,36 +131,16 @@ def all_rows() -> dict[str, list[dict]]:
     return {table.__name__: list(table.objects.order_by("pk").values()) for table in watched}
 
 
-def claim(box: Mailbox) -> tuple[int, str, int]:
-    """Claim the mailbox as soon as it can be had; a rest that was earned is cut short."""
-    Schedule.objects.filter(mailbox=box, claimed_at=None).update(due_at=Now())
-    (made,) = wait_until(lambda: schedule.claim_due(1, LEASE).messages, what="the lease ends")
-    return made
-
-
-def visit(stage: Stage, box: Mailbox) -> None:
-    """Make a whole visit; the slots of one that died may have to run out first."""
-    ended = VisitStatistics.objects.filter(mailbox=box)
-    before = ended.count()
-    wait_until(
-        lambda: stage.points("visit", *claim(box)) and ended.count() > before, what="a visit ends"
-    )
-
-
 def test_a_visit_has_these_points(stage, box, mail):
-    assert stage.points("visit", *claim(box)) == VISIT
+    assert stage.points("visit", *claim(box, Lane.INCOMING)) == VISIT
     assert everything(box) == EVERYTHING
-
-
-def numbered(points: list[str]) -> dict:
-    return {"argvalues": range(len(points)), "ids": [f"{n}-{p}" for n, p in enumerate(points)]}
 
 
 @pytest.mark.parametrize("number", **numbered(VISIT))
 def test_a_visit_killed_at_a_point_is_made_good_by_the_next(stage, box, mail, number):
-    first = claim(box)
+    first = claim(box, Lane.INCOMING)
     assert stage.kill_at(number, "visit", *first) == VISIT[number]
-    visit(stage, box)
+    visit(stage, box, Lane.INCOMING)
     assert everything(box) == EVERYTHING
     row = Schedule.objects.get(mailbox=box)
     assert (row.claimed_at, row.crashes) == (None, 0)
@@ -179,7 +151,7 @@ def test_a_visit_killed_at_a_point_is_made_good_by_the_next(stage, box, mail, nu
 
 
 def another_visit(stage: Stage, box: Mailbox) -> None:
-    visit(stage, box)
+    visit(stage, box, Lane.INCOMING)
     assert everything(box) == EVERYTHING
 
 
@@ -215,7 +187,7 @@ WHILE_IT_STANDS_STILL = [
 def test_a_visit_that_stood_still_writes_nothing_after_it_was_fenced_off(
     stage, box, mail, number, meanwhile: Callable[[Stage, Mailbox], None], redis_client
 ):
-    stood_still = claim(box)
+    stood_still = claim(box, Lane.INCOMING)
     assert stage.pause_at(number, "visit", *stood_still) == VISIT[number]
     meanwhile(stage, box)
     rows = all_rows()
@@ -227,14 +199,14 @@ def test_a_visit_that_stood_still_writes_nothing_after_it_was_fenced_off(
 
 
 def test_a_visit_that_lost_its_transaction_lets_go_and_counts_as_no_crash(stage, box, mail):
-    stage.pause_at(VISIT.index("commit"), "visit", *claim(box))
+    stage.pause_at(VISIT.index("commit"), "visit", *claim(box, Lane.INCOMING))
     with transaction.atomic():
         schedule.lock([box.pk])  # had as soon as PostgreSQL has ended the other's transaction
     assert stage.resume() == "exited 0", stage.log()
     row = Schedule.objects.get(mailbox=box)
     assert (row.claimed_at, row.started_at, row.crashes) == (None, None, 0)
     assert row.reason == "the database failed the visit"
-    visit(stage, box)
+    visit(stage, box, Lane.INCOMING)
     assert everything(box) == EVERYTHING
 
 
@@ -287,7 +259,7 @@ def outage(simulator: ExchangeSimulator, stage: Stage, box: Mailbox) -> None:
 
 
 def recovery(simulator: ExchangeSimulator, stage: Stage, box: Mailbox) -> None:
-    visit(stage, box)
+    visit(stage, box, Lane.INCOMING)
     simulator.control.create_mailbox(box.email_address, "pw")
 
 
@@ -350,7 +322,7 @@ EACH_POINT = [
 @pytest.mark.parametrize(("prepare", "points", "after"), SCENES)
 def test_an_end_has_these_points(stage, simulator, box, prepare, points, after):
     prepare(simulator, stage, box)
-    assert stage.points("visit", *claim(box)) == points
+    assert stage.points("visit", *claim(box, Lane.INCOMING)) == points
     assert verdict(box) == after
 
 
@@ -359,10 +331,10 @@ def test_an_end_killed_at_a_point_is_reached_by_the_next_visit(
     stage, simulator, box, prepare, number, after
 ):
     prepare(simulator, stage, box)
-    first = claim(box)
+    first = claim(box, Lane.INCOMING)
     stage.kill_at(number, "visit", *first)
     if not VisitStatistics.objects.filter(fence=first[2]).exists():
-        visit(stage, box)
+        visit(stage, box, Lane.INCOMING)
     assert verdict(box) == after
 
 
@@ -371,10 +343,10 @@ def test_an_end_that_stood_still_counts_nothing_after_another_visits(
     stage, simulator, box, prepare, number, after
 ):
     prepare(simulator, stage, box)
-    stood_still = claim(box)
+    stood_still = claim(box, Lane.INCOMING)
     stage.pause_at(number, "visit", *stood_still)
     if not VisitStatistics.objects.filter(fence=stood_still[2]).exists():
-        visit(stage, box)
+        visit(stage, box, Lane.INCOMING)
     rows = all_rows()
     assert stage.resume() == "exited 0", stage.log()
     assert all_rows() == rows

@@ -5,16 +5,14 @@ good: each record and item is there once, and nobody is asked to a meeting twice
 """
 
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.db.models.functions import Now
 
 from syncservice.alerts.models import Alert
 from syncservice.crm.models import Appointment, AppointmentParty, Contact, Queue, Task
 from syncservice.domain.item_values import VALUES, ItemKind
-from syncservice.mailboxes import administration, schedule
+from syncservice.mailboxes import administration
 from syncservice.mailboxes.models import (
     FolderCursor,
     ItemConflict,
@@ -28,9 +26,8 @@ from syncservice.mailboxes.models import (
 )
 from syncservice.servers.gateway import Deletion, ItemChange, NewItem
 from syncservice.simulator.exchange import ExchangeSimulator
-from tests.cluster.processes import wait_until
-from tests.interleavings.conftest import LEASE
-from tests.interleavings.stage import END, Stage
+from tests.interleavings.stage import END
+from tests.interleavings.visits import claim, numbered, visit
 from tests.sync.exchange_people import Colleague, world_of
 from tests.sync.synced_items import TRACKED
 
@@ -81,13 +78,6 @@ VISIT = [
     *("update mailboxes_schedule", "insert mailboxes_visitstatistics", "commit"),  # the outcome
     END,
 ]
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[ExchangeSimulator]:
-    with ExchangeSimulator() as running:
-        running.control.create_service_account("svc", "pw")
-        yield running
 
 
 @pytest.fixture
@@ -189,43 +179,22 @@ def all_rows() -> dict[str, list[dict]]:
     return {table.__name__: list(table.objects.order_by("pk").values()) for table in tables + more}
 
 
-def claim(ann: Colleague) -> tuple[int, str, int]:
-    """Claim the lane as soon as it can be had; a rest that was earned is cut short."""
-    lane = Schedule.objects.filter(mailbox=ann.mailbox, lane=Lane.ACT)
-    lane.filter(claimed_at=None).update(due_at=Now())
-    (made,) = wait_until(lambda: schedule.claim_due(1, LEASE).messages, what="the lease ends")
-    return made
-
-
-def visit(stage: Stage, ann: Colleague) -> None:
-    """Make a whole visit; the slots of one that died may have to run out first."""
-    ended = VisitStatistics.objects.filter(mailbox=ann.mailbox)
-    before = ended.count()
-    wait_until(
-        lambda: stage.points("visit", *claim(ann)) and ended.count() > before, what="a visit ends"
-    )
-
-
 #: The point at which the meeting is about to be made.
 ASKING = [place for place, point in enumerate(VISIT) if point == "request CreateItem"][1]
 
 
-def numbered(points: list[str]) -> dict:
-    return {"argvalues": range(len(points)), "ids": [f"{n}-{p}" for n, p in enumerate(points)]}
-
-
 def test_a_visit_has_these_points(stage, ann, simulator):
-    assert stage.points("visit", *claim(ann)) == VISIT
-    visit(stage, ann)
+    assert stage.points("visit", *claim(ann.mailbox, Lane.ACT)) == VISIT
+    visit(stage, ann.mailbox, Lane.ACT)
     check(ann, simulator)
 
 
 @pytest.mark.parametrize("number", **numbered(VISIT))
 def test_a_visit_killed_at_a_point_is_made_good_by_the_next(stage, ann, simulator, number):
-    first = claim(ann)
+    first = claim(ann.mailbox, Lane.ACT)
     assert stage.kill_at(number, "visit", *first) == VISIT[number]
-    visit(stage, ann)
-    visit(stage, ann)
+    visit(stage, ann.mailbox, Lane.ACT)
+    visit(stage, ann.mailbox, Lane.ACT)
     check(ann, simulator)
     lane = Schedule.objects.get(mailbox=ann.mailbox, lane=Lane.ACT)
     assert (lane.claimed_at, lane.crashes) == (None, 0)
@@ -241,7 +210,7 @@ def test_a_visit_that_dies_after_it_has_come_further_is_no_crash_too_many(
 ):
     lane = Schedule.objects.filter(mailbox=ann.mailbox, lane=Lane.ACT)
     lane.update(crashes=2)
-    stage.kill_at(number, "visit", *claim(ann))
+    stage.kill_at(number, "visit", *claim(ann.mailbox, Lane.ACT))
     assert lane.get().crashes == crashes
 
 
@@ -251,13 +220,13 @@ def test_a_visit_that_stood_still_while_another_was_made_writes_nothing(
     stage, ann, simulator, number
 ):
     """An item that it is about to make is made by the other, and it takes its own back."""
-    stage.pause_at(number, "visit", *claim(ann))
-    visit(stage, ann)
-    visit(stage, ann)
+    stage.pause_at(number, "visit", *claim(ann.mailbox, Lane.ACT))
+    visit(stage, ann.mailbox, Lane.ACT)
+    visit(stage, ann.mailbox, Lane.ACT)
     rows = all_rows()
     assert stage.resume() in ("exited 0", "exited 1"), stage.log()
     assert all_rows() == rows
-    visit(stage, ann)
+    visit(stage, ann.mailbox, Lane.ACT)
     check(ann, simulator, ASKED_TWICE if number == ASKING else None)
 
 
@@ -266,7 +235,7 @@ def test_a_visit_that_stood_still_while_another_was_made_writes_nothing(
 def test_a_visit_that_stood_still_at_a_take_over_writes_nothing_of_the_former_owners(
     stage, ann, number
 ):
-    stage.pause_at(number, "visit", *claim(ann))
+    stage.pause_at(number, "visit", *claim(ann.mailbox, Lane.ACT))
     administration.map_mailbox(ann.mailbox, Queue.objects.create(name="Heir"), take_over=True)
     rows, there = all_rows(), count(ann)
     stage.resume()

@@ -4,18 +4,15 @@ Whatever it had done by then, the answer is carried out once: no record is made 
 made of what was joined with one that was there (F213).
 """
 
-from collections.abc import Iterator
-
 import pytest
 
 from syncservice.alerts import item_requests
 from syncservice.crm.models import Contact, User
 from syncservice.domain.item_values import VALUES, ItemKind
-from syncservice.mailboxes.models import ItemLink
+from syncservice.mailboxes.models import ItemLink, Lane
 from syncservice.servers.gateway import NewItem
-from syncservice.simulator.exchange import ExchangeSimulator
 from tests.interleavings.stage import END
-from tests.interleavings.test_visit_of_items import claim, numbered, visit
+from tests.interleavings.visits import claim, numbered, visit
 from tests.sync.exchange_people import Colleague, world_of
 from tests.sync.synced_items import TRACKED
 
@@ -43,13 +40,6 @@ VISIT = [
     *("update mailboxes_schedule", "insert mailboxes_visitstatistics", "commit"),  # the outcome
     END,
 ]
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[ExchangeSimulator]:
-    with ExchangeSimulator() as running:
-        running.control.create_service_account("svc", "pw")
-        yield running
 
 
 @pytest.fixture
@@ -88,14 +78,14 @@ def check(ann: Colleague) -> None:
 
 
 def test_a_visit_has_these_points(stage, ann):
-    assert stage.points("visit", *claim(ann)) == VISIT
-    visit(stage, ann)
+    assert stage.points("visit", *claim(ann.mailbox, Lane.ACT)) == VISIT
+    visit(stage, ann.mailbox, Lane.ACT)
     check(ann)
 
 
 @pytest.mark.parametrize("number", **numbered(VISIT))
 def test_an_answer_is_carried_out_once_wherever_a_visit_is_killed(stage, ann, number):
-    assert stage.kill_at(number, "visit", *claim(ann)) == VISIT[number]
-    visit(stage, ann)
-    visit(stage, ann)
+    assert stage.kill_at(number, "visit", *claim(ann.mailbox, Lane.ACT)) == VISIT[number]
+    visit(stage, ann.mailbox, Lane.ACT)
+    visit(stage, ann.mailbox, Lane.ACT)
     check(ann)
