@@ -1,6 +1,9 @@
 """Administration by the command line: what a command changes and tells, and what it refuses."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner, Result
@@ -237,3 +240,17 @@ def test_a_long_list_is_cut_and_says_so(command):
     assert len(json.loads(result.stdout)) == 2
     assert result.stderr == "only the newest 2 are listed; --limit lists more\n"
     assert run(command, "--json", "--limit", "3").stderr == ""
+
+
+def test_help_explains_each_setting_as_the_admin_does():
+    text = " ".join(done("organisation", "set", "--help").split())
+    assert "Ask before a contact is tracked that is like one of the CRM." in text
+    assert "By hand, by category and by folder, too." in text
+
+
+def test_help_needs_no_configuration():
+    environment = {"PATH": os.environ["PATH"], "ENV_FILE": os.devnull}
+    command = [sys.executable, "-m", "syncservice", "organisation", "set", "--help"]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "--check-duplicate-contacts" in result.stdout

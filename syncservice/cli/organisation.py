@@ -1,6 +1,7 @@
 """`syncservice organisation`: settings of the whole organisation."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -83,12 +84,32 @@ VALUES = {
 }
 
 
+class Setting(click.Option):
+    """An option that its help explains as the admin does; where nothing is configured, by name."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        from django.core.exceptions import ImproperlyConfigured
+
+        with suppress(ImproperlyConfigured):
+            self.help = _explained(str(self.name))
+        return super().get_help_record(ctx)
+
+
+def _explained(column: str) -> str:
+    set_up_django()
+    from syncservice.mailboxes.models import Organisation
+
+    field: Any = Organisation._meta.get_field(column)
+    name = str(field.verbose_name)
+    return ". ".join(filter(None, (name[:1].upper() + name[1:], field.help_text.rstrip(".")))) + "."
+
+
 def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command an option for each setting."""
     for flag, column in SWITCHES.items():
-        command = click.option(f"--{flag}/--no-{flag}", column, default=None)(command)
+        command = click.option(f"--{flag}/--no-{flag}", column, default=None, cls=Setting)(command)
     for name, (column, kind) in VALUES.items():
-        command = click.option(f"--{name}", column, type=kind)(command)
+        command = click.option(f"--{name}", column, type=kind, cls=Setting)(command)
     return command
 
 
